@@ -1,0 +1,14 @@
+//! Batching: what is sent in which call, in which order, and when. Pure: time
+//! and chance are arguments.
+
+pub mod backoff;
+mod bisect;
+pub mod journal;
+pub mod lane;
+mod parcel;
+pub mod queue;
+pub mod rate;
+mod settle;
+pub mod verdict;
+
+pub use parcel::Ticket;

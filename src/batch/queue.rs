@@ -1,0 +1,292 @@
+//! The queue of one target: what its sets still want sent, and how batches
+//! are cut from it, filled across sets.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+
+use super::journal::Claim;
+use super::rate::Class;
+use crate::digest::{Entry, Key};
+use crate::plan::recorded::LedgerId;
+
+/// Where the text of pending items comes from: a cursor into an expansion, so
+/// that nothing holds all URLs at once.
+pub trait ItemSource: Send {
+    /// The next items for which `wanted` holds, about `at_most`; none when
+    /// the source is at its end. An item may come more than once.
+    fn read(
+        &mut self,
+        wanted: &(dyn Fn(Key) -> bool + Sync),
+        at_most: usize,
+    ) -> Vec<(Key, Box<str>)>;
+}
+
+/// What one ledger wants sent.
+pub struct Work {
+    set: String,
+    ledger: LedgerId,
+    class: Class,
+    /// Sorted.
+    pending: Vec<Entry>,
+    is_taken: Vec<bool>,
+    left: usize,
+    source: Box<dyn ItemSource>,
+    buffer: VecDeque<(Key, Box<str>)>,
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work")
+            .field("set", &self.set)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Work {
+    /// Work of `set`: `pending` is sorted, and `source` yields its items.
+    pub fn new(
+        set: &str,
+        ledger: LedgerId,
+        class: Class,
+        pending: Vec<Entry>,
+        source: Box<dyn ItemSource>,
+    ) -> Self {
+        Self {
+            set: set.to_owned(),
+            ledger,
+            class,
+            is_taken: vec![false; pending.len()],
+            left: pending.len(),
+            pending,
+            source,
+            buffer: VecDeque::new(),
+        }
+    }
+
+    fn position(&self, key: Key) -> Option<usize> {
+        let position = self
+            .pending
+            .binary_search_by_key(&key, |entry| entry.key())
+            .ok()?;
+        (!self.is_taken[position]).then_some(position)
+    }
+
+    fn take(&mut self, key: Key) -> Option<Entry> {
+        let position = self.position(key)?;
+        self.is_taken[position] = true;
+        self.left -= 1;
+        Some(self.pending[position])
+    }
+
+    /// The next item that is still wanted.
+    fn next(&mut self, at_most: usize) -> Option<(Key, Box<str>)> {
+        loop {
+            while let Some((key, item)) = self.buffer.pop_front() {
+                if self.position(key).is_some() {
+                    return Some((key, item));
+                }
+            }
+            if self.left == 0 {
+                return None;
+            }
+            let (pending, is_taken) = (&self.pending, &self.is_taken);
+            let wanted = |key: Key| {
+                let found = pending.binary_search_by_key(&key, |entry| entry.key());
+                found.is_ok_and(|position| !is_taken[position])
+            };
+            let found = self.source.read(&wanted, at_most);
+            if found.is_empty() {
+                return None;
+            }
+            self.buffer.extend(found);
+        }
+    }
+}
+
+/// Everything a target is yet to be sent, besides repeats and halves.
+#[derive(Debug, Default)]
+pub struct Queue {
+    works: Vec<Work>,
+    /// Keys that several works want: they go once, with a claim for each;
+    /// found when the first batch is cut.
+    shared: Option<HashMap<Key, Vec<usize>>>,
+}
+
+impl Queue {
+    /// Adds work. Forced work of a ledger takes its items out of the planned
+    /// work of the same ledger: they are on their way.
+    pub fn add(&mut self, work: Work) {
+        if work.class == Class::Forced {
+            for planned in self
+                .works
+                .iter_mut()
+                .filter(|other| other.ledger == work.ledger)
+            {
+                for entry in &work.pending {
+                    planned.take(entry.key());
+                }
+            }
+        }
+        self.works.push(work);
+        self.shared = None;
+    }
+
+    /// Items not yet cut, of one class.
+    pub fn left(&self, class: Class) -> usize {
+        self.works
+            .iter()
+            .filter(|work| work.class == class)
+            .map(|work| work.left)
+            .sum()
+    }
+
+    /// Cuts up to `at_most` items of one class, sets with the fewest
+    /// outstanding first; `None` when nothing is left.
+    pub fn cut(&mut self, class: Class, at_most: usize) -> Option<(Vec<Box<str>>, Vec<Claim>)> {
+        let mut order: Vec<usize> = (0..self.works.len())
+            .filter(|&at| self.works[at].class == class && self.works[at].left > 0)
+            .collect();
+        order.sort_by_key(|&at| (self.works[at].left, at));
+        let mut items = Vec::new();
+        let mut claims: BTreeMap<LedgerId, Vec<Entry>> = BTreeMap::new();
+        let shared = self
+            .shared
+            .take()
+            .unwrap_or_else(|| shared_keys(&self.works));
+        for at in order {
+            while items.len() < at_most {
+                let Some((key, item)) = self.works[at].next(at_most) else {
+                    // The source is at its end: what it did not yield is not there to send.
+                    self.works[at].left = 0;
+                    break;
+                };
+                let claimants = shared.get(&key).cloned().unwrap_or_else(|| vec![at]);
+                for claimant in claimants {
+                    let work = &mut self.works[claimant];
+                    if let Some(entry) = work.take(key) {
+                        claims.entry(work.ledger).or_default().push(entry);
+                    }
+                }
+                items.push(item);
+            }
+        }
+        self.shared = Some(shared);
+        let claims: Vec<Claim> = claims
+            .into_iter()
+            .map(|(ledger, mut entries)| {
+                entries.sort_unstable();
+                Claim { ledger, entries }
+            })
+            .collect();
+        (!items.is_empty()).then_some((items, claims))
+    }
+}
+
+fn shared_keys(works: &[Work]) -> HashMap<Key, Vec<usize>> {
+    if works.len() < 2 {
+        return HashMap::new();
+    }
+    let mut all: Vec<(Key, usize)> = works
+        .iter()
+        .enumerate()
+        .flat_map(|(at, work)| work.pending.iter().map(move |entry| (entry.key(), at)))
+        .collect();
+    all.sort_unstable();
+    let runs = all
+        .chunk_by(|left, right| left.0 == right.0)
+        .filter(|run| run.len() > 1);
+    runs.map(|run| (run[0].0, run.iter().map(|(_, at)| *at).collect()))
+        .collect()
+}
+
+/// Items that are at hand, such as URLs given on the command line.
+#[derive(Debug, Default)]
+pub struct ListSource(VecDeque<(Key, Box<str>)>);
+
+impl ListSource {
+    /// Yields `items` in order.
+    pub fn new(items: impl IntoIterator<Item = (Key, Box<str>)>) -> Self {
+        Self(items.into_iter().collect())
+    }
+}
+
+impl ItemSource for ListSource {
+    fn read(
+        &mut self,
+        wanted: &(dyn Fn(Key) -> bool + Sync),
+        at_most: usize,
+    ) -> Vec<(Key, Box<str>)> {
+        let mut found = Vec::new();
+        while found.len() < at_most
+            && let Some((key, item)) = self.0.pop_front()
+        {
+            if wanted(key) {
+                found.push((key, item));
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::{ItemKind, Mark};
+
+    fn work(set: &str, ledger: i64, class: Class, items: &[&str]) -> Work {
+        let key = |item: &str| Key::of(ItemKind::Url, item.as_bytes());
+        let mut pending: Vec<Entry> = items
+            .iter()
+            .map(|item| Entry::new(key(item), Mark::of(&[Some(set)])))
+            .collect();
+        pending.sort_unstable();
+        let source = ListSource::new(items.iter().map(|item| (key(item), (*item).into())));
+        Work::new(set, LedgerId(ledger), class, pending, Box::new(source))
+    }
+
+    fn cut(queue: &mut Queue, class: Class, at_most: usize) -> (Vec<String>, Vec<(i64, usize)>) {
+        let (items, claims) = queue.cut(class, at_most).unwrap_or_default();
+        let claims = claims
+            .iter()
+            .map(|claim| (claim.ledger.0, claim.entries.len()))
+            .collect();
+        (items.iter().map(ToString::to_string).collect(), claims)
+    }
+
+    #[test]
+    fn a_batch_is_filled_across_sets_the_smallest_first() {
+        let mut queue = Queue::default();
+        queue.add(work("large", 1, Class::Planned, &["a", "b", "c"]));
+        queue.add(work("small", 2, Class::Planned, &["d"]));
+        assert_eq!(
+            cut(&mut queue, Class::Planned, 3),
+            (
+                vec!["d".into(), "a".into(), "b".into()],
+                vec![(1, 2), (2, 1)]
+            )
+        );
+        assert_eq!(queue.left(Class::Planned), 1);
+        assert_eq!(cut(&mut queue, Class::Planned, 3).0, ["c"]);
+        assert_eq!(queue.cut(Class::Planned, 3), None);
+    }
+
+    #[test]
+    fn what_two_sets_want_goes_once_with_two_claims() {
+        let mut queue = Queue::default();
+        queue.add(work("one", 1, Class::Planned, &["a", "b"]));
+        queue.add(work("two", 2, Class::Planned, &["b", "c"]));
+        let (items, claims) = cut(&mut queue, Class::Planned, 10);
+        assert_eq!(items, ["a", "b", "c"]);
+        assert_eq!(claims, [(1, 2), (2, 2)]);
+    }
+
+    #[test]
+    fn forced_work_is_cut_by_itself_and_not_planned_twice() {
+        let mut queue = Queue::default();
+        queue.add(work("set", 1, Class::Planned, &["a", "b"]));
+        queue.add(work("set", 1, Class::Forced, &["a"]));
+        assert_eq!(cut(&mut queue, Class::Forced, 10).0, ["a"]);
+        assert_eq!(cut(&mut queue, Class::Planned, 10).0, ["b"]);
+    }
+}

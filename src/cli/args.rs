@@ -1,0 +1,367 @@
+//! The arguments, as a person reads them in `--help`.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::report::Format;
+
+/// Keep CDN caches true to what a git repository declares.
+///
+/// Manifests say which URLs exist and at which revision their content is;
+/// freshen works out which of them a CDN has not been told about yet, tells it
+/// in as few batches as its rules allow, and records what happened.
+#[derive(Debug, Parser)]
+#[command(name = "freshen", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    /// Where to look, what to keep, how to answer.
+    #[command(flatten)]
+    pub(super) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Every flag can be given as an environment variable too: --max-time as
+FRESHEN_MAX_TIME. FRESHEN_MANIFESTS holds several folders as PATH does.
+
+Exit codes, the first that holds:
+  64  the command line is wrong
+   5  another process holds the state
+   1  nothing could be judged or done
+   4  something is invalid, failed, refused, held or unfinished
+   3  something is blocked: it waits for an approval
+   2  there are changes (plan --detailed-exitcode only)
+   0  all is well";
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of every command")]
+pub(super) struct Global {
+    /// Folder of manifests; may be given several times: their union counts
+    #[arg(long, global = true, value_name = "DIR", default_value = "./manifests")]
+    pub(super) manifests: Vec<PathBuf>,
+    /// The state file
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "./freshen.db"
+    )]
+    pub(super) state: PathBuf,
+    /// How the result is written
+    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Text)]
+    pub(super) output: OutputFormat,
+    /// The most URLs a set may expand to
+    #[arg(
+        long,
+        global = true,
+        value_name = "URLS",
+        default_value_t = 20_000_000,
+        hide_short_help = true
+    )]
+    pub(super) max_expansion: u64,
+}
+
+/// How the result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    Text,
+    Json,
+    Jsonl,
+    Markdown,
+    Github,
+    Sarif,
+}
+
+impl From<OutputFormat> for Format {
+    fn from(format: OutputFormat) -> Self {
+        match format {
+            OutputFormat::Text => Self::Text,
+            OutputFormat::Json => Self::Json,
+            OutputFormat::Jsonl => Self::Jsonl,
+            OutputFormat::Markdown => Self::Markdown,
+            OutputFormat::Github => Self::Github,
+            OutputFormat::Sarif => Self::Sarif,
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Write a commented first set of manifests
+    Init(Init),
+    /// Check every manifest; needs no network
+    Validate,
+    /// Print the URLs that the manifests yield, one a line, sorted
+    Expand(Expand),
+    /// Show what would be sent, and why; offline, writes nothing
+    Plan(Plan),
+    /// Send what the CDNs have not been told yet, and record it
+    Reconcile(Reconcile),
+    /// Show what is recorded of each set
+    Status(OneSet),
+    /// Show the batches that were sent
+    History(History),
+    /// Tell which manifests yield a URL or asset, and when it was last sent
+    Explain(Explain),
+    /// Send again, whatever is recorded
+    Invalidate(Invalidate),
+    /// Let a blocked plan through, exactly as it was shown
+    Approve(Approve),
+    /// Send nothing for a set, a Cdn or at all, until resumed
+    Suspend(Scope),
+    /// Take a suspension back
+    Resume(Scope),
+    /// Look into the state file, or mend it
+    #[command(subcommand)]
+    State(State),
+    /// Print a JSON Schema: of a manifest, or of a command's JSON
+    Schema(Schema),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man,
+    /// See it work against a CDN inside this program
+    Demo,
+    /// Serve that CDN on loopback, for trying things out
+    Sandbox(Sandbox),
+}
+
+/// `init`.
+#[derive(Args, Debug)]
+pub(super) struct Init {
+    /// Folder to write into; created if need be, nothing is overwritten
+    #[arg(value_name = "DIR", default_value = "./manifests")]
+    pub(super) folder: PathBuf,
+}
+
+/// `expand`.
+#[derive(Args, Debug)]
+pub(super) struct Expand {
+    /// Only this set
+    pub(super) set: Option<String>,
+}
+
+/// `plan`.
+#[derive(Args, Debug)]
+pub(super) struct Plan {
+    /// Write the plan's identity to a file for `reconcile --plan`
+    #[arg(long, value_name = "FILE")]
+    pub(super) save: Option<PathBuf>,
+    /// Exit with 2 where there are changes
+    #[arg(long)]
+    pub(super) detailed_exitcode: bool,
+    /// List URLs: the first 20 of each line, twice: all
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Compare with the manifests at this commit instead of with a state
+    #[arg(long, value_name = "REF")]
+    pub(super) since: Option<String>,
+}
+
+/// `reconcile`.
+#[derive(Args, Debug)]
+pub(super) struct Reconcile {
+    /// Send only what this saved plan said
+    #[arg(long, value_name = "FILE")]
+    pub(super) plan: Option<PathBuf>,
+    /// Only this set
+    #[arg(long)]
+    pub(super) set: Option<String>,
+    /// Let this blocked plan through; may be given several times
+    #[arg(long, value_name = "PLAN")]
+    pub(super) approve: Vec<String>,
+    /// Begin nothing after this long, such as 90s, 30m or 2h
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = super::duration::parse_ms)]
+    pub(super) max_time: u64,
+    /// What a state without a past means
+    #[arg(long, value_enum, value_name = "CHOICE")]
+    pub(super) bootstrap: Option<Bootstrap>,
+    /// A host besides the provider's own that may be sent credentials
+    #[arg(long, value_name = "ORIGIN")]
+    pub(super) allow_endpoint: Vec<String>,
+    /// Send what differs from the manifests at this commit; keeps no state
+    #[arg(long, value_name = "REF", conflicts_with = "plan")]
+    pub(super) since: Option<String>,
+}
+
+/// What a state without a past means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Bootstrap {
+    /// Send everything, under the limits of each set
+    Invalidate,
+    /// Record everything as already fresh
+    Adopt,
+    /// Send nothing
+    Fail,
+}
+
+/// `status`.
+#[derive(Args, Debug)]
+pub(super) struct OneSet {
+    /// Only this set
+    pub(super) set: Option<String>,
+}
+
+/// `history`.
+#[derive(Args, Debug)]
+pub(super) struct History {
+    /// Only batches with a share of this set
+    pub(super) set: Option<String>,
+    /// Only the latest so many
+    #[arg(long, value_name = "BATCHES", default_value_t = 100)]
+    pub(super) last: u32,
+}
+
+/// `explain`.
+#[derive(Args, Debug)]
+pub(super) struct Explain {
+    /// A URL as a browser shows it, or an asset's id
+    #[arg(value_name = "URL|ASSET")]
+    pub(super) subject: String,
+}
+
+/// `invalidate`.
+#[derive(Args, Debug)]
+pub(super) struct Invalidate {
+    /// Only this set
+    pub(super) set: Option<String>,
+    /// Only URLs of this asset
+    #[arg(long, value_name = "ID")]
+    pub(super) asset: Option<String>,
+    /// Only URLs that match, `*` standing for anything
+    #[arg(long = "match", value_name = "GLOB")]
+    pub(super) pattern: Option<String>,
+    /// This URL, declared or not; may be given several times
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Vec<String>,
+    /// The URLs in this file, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(super) urls_from: Option<PathBuf>,
+    /// Only at this Cdn
+    #[arg(long, value_name = "NAME")]
+    pub(super) cdn: Option<String>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// A host besides the provider's own that may be sent credentials
+    #[arg(long, value_name = "ORIGIN")]
+    pub(super) allow_endpoint: Vec<String>,
+}
+
+/// `approve`.
+#[derive(Args, Debug)]
+pub(super) struct Approve {
+    /// The plan's id, or its first 12 digits
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: String,
+}
+
+/// `suspend` and `resume`.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(super) struct Scope {
+    /// This set
+    #[arg(long, value_name = "NAME")]
+    pub(super) set: Option<String>,
+    /// This Cdn
+    #[arg(long, value_name = "NAME")]
+    pub(super) cdn: Option<String>,
+    /// Everything
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// `state`.
+#[derive(Debug, Subcommand)]
+pub(super) enum State {
+    /// Show what the state holds
+    Show,
+    /// Record a set as already fresh, sending nothing
+    Adopt(NamedSet),
+    /// Drop what is recorded of a set
+    Forget(NamedSet),
+    /// Give what is recorded of a set to another name
+    Mv(Rename),
+    /// Copy the state to a file
+    Export(StateFile),
+    /// Replace the state by an exported one
+    Import(Import),
+    /// Check the state for damage
+    Check,
+}
+
+/// A set by name.
+#[derive(Args, Debug)]
+pub(super) struct NamedSet {
+    /// The set
+    pub(super) set: String,
+}
+
+/// `state mv`.
+#[derive(Args, Debug)]
+pub(super) struct Rename {
+    /// The recorded name
+    pub(super) from: String,
+    /// The name it gets
+    pub(super) to: String,
+}
+
+/// `state export`.
+#[derive(Args, Debug)]
+pub(super) struct StateFile {
+    /// The file
+    pub(super) file: PathBuf,
+}
+
+/// `state import`.
+#[derive(Args, Debug)]
+pub(super) struct Import {
+    /// The file
+    pub(super) file: PathBuf,
+    /// Accept another lineage or an older serial
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+/// `schema`.
+#[derive(Args, Debug)]
+pub(super) struct Schema {
+    /// Which one; without it, the names
+    pub(super) name: Option<String>,
+}
+
+/// `completions`.
+#[derive(Args, Debug)]
+pub(super) struct Completions {
+    /// For this shell
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// `sandbox`.
+#[derive(Args, Debug)]
+pub(super) struct Sandbox {
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub(super) port: u16,
+}
+
+/// The command line with an environment variable for each flag.
+pub(super) fn command() -> clap::Command {
+    with_environment(Arguments::command())
+}
+
+fn with_environment(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| match arg.get_long() {
+            None | Some("help" | "version") => arg,
+            Some(long) => {
+                let variable = format!("FRESHEN_{}", long.replace('-', "_").to_uppercase());
+                arg.env(variable).hide_env_values(true)
+            }
+        })
+        .mut_subcommands(with_environment)
+}

@@ -1,0 +1,241 @@
+//! `invalidate`, `approve`, `suspend`, `resume`: requests, acted on by whoever
+//! holds the state, or by the command itself where nobody does.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads URLs from a file; names who asks"
+)]
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::args::{Approve, Global, Invalidate, Scope as ScopeArguments};
+use super::exit::{Exit, Failure};
+use super::output::{self, Output};
+use super::reconcile;
+use super::workspace::{self, failed_on_state};
+use crate::declare::Declared;
+use crate::plan::SetPlan;
+use crate::reconcile::Options;
+use crate::reconcile::asks::Ask;
+use crate::reconcile::forcing::{self, Selection};
+use crate::reconcile::{inbox, planning};
+use crate::state::{self, Scope, Store};
+use crate::submit::engine::Stop;
+
+/// What `invalidate` may take where nobody else holds the state.
+const MAX_TIME_MS: i64 = 30 * 60 * 1000;
+
+/// Makes items owed and forced, and sends them.
+pub(super) fn invalidate(
+    arguments: &Invalidate,
+    global: &Global,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let mut urls = arguments.url.clone();
+    if let Some(path) = &arguments.urls_from {
+        urls.extend(lines(path)?);
+    }
+    let is_empty = arguments.set.is_none()
+        && arguments.asset.is_none()
+        && arguments.pattern.is_none()
+        && arguments.cdn.is_none()
+        && urls.is_empty();
+    if is_empty {
+        let hint = "name a set, or use --asset, --match, --url, --urls-from or --cdn";
+        return Err(Failure::usage("No URL(s) entered to be invalidated").hint(hint));
+    }
+    let declared = workspace::declared(global)?;
+    workspace::check_set(&declared, arguments.set.as_deref())?;
+    check_cdn(&declared, arguments.cdn.as_deref())?;
+    let selection = Selection {
+        set: arguments.set.clone(),
+        asset: arguments.asset.clone(),
+        pattern: arguments.pattern.clone(),
+        urls,
+        cdn: arguments.cdn.clone(),
+        reason: arguments.reason.clone(),
+    };
+    check_selection(&declared, &selection)?;
+    let ask = Ask::Invalidate(selection);
+    let Some(mut store) = store_or_ask(global, "invalidate", &ask)? else {
+        return Ok(Exit::Fine);
+    };
+    note_answer(&declared, &mut store, &ask)?;
+    let options = Options {
+        planning: planning::Options {
+            only_forced: true,
+            ..planning::Options::default()
+        },
+        saved: None,
+        max_time_ms: MAX_TIME_MS,
+        stop: Stop::default(),
+    };
+    let outcome = reconcile::submit(&declared, &mut store, &options, &arguments.allow_endpoint)?;
+    reconcile::finish(&declared, &mut store, &outcome, output)
+}
+
+/// Lets a blocked plan through.
+pub(super) fn approve(arguments: &Approve, global: &Global) -> Result<Exit, Failure> {
+    if arguments.plan.len() < 12 {
+        return Err(Failure::usage(
+            "a plan is named by at least 12 digits of its id",
+        ));
+    }
+    let plan = arguments.plan.clone();
+    let declared = workspace::declared(global)?;
+    check_waits(&declared, global, &plan)?;
+    settle(&declared, global, "approve", &Ask::Approve { plan })
+}
+
+/// Refuses the id of a plan that is none, or no longer, or needs no approval.
+fn check_waits(declared: &Declared, global: &Global, id: &str) -> Result<(), Failure> {
+    let reader = workspace::reader(global)?;
+    let options = planning::Options {
+        now_ms: workspace::now_ms(),
+        ..planning::Options::default()
+    };
+    let planned = planning::plan(declared, reader.as_deref(), &options).map_err(failed_on_state)?;
+    let plan = planned.plan;
+    let is_blocked = |set: &SetPlan| {
+        let is_over = set.targets.iter().any(|target| target.block.is_some());
+        is_over || plan.bootstrap.is_some()
+    };
+    let mut named = plan
+        .sets
+        .iter()
+        .filter(|set| set.id.to_string().starts_with(id));
+    if named.any(is_blocked) {
+        return Ok(());
+    }
+    let error = anyhow::anyhow!("no plan `{id}` waits for approval");
+    Err(Failure::nothing(error)
+        .hint("`freshen plan` names those that wait; a plan is another one once anything in it has changed"))
+}
+
+/// Holds something back.
+pub(super) fn suspend(arguments: &ScopeArguments, global: &Global) -> Result<Exit, Failure> {
+    let declared = workspace::declared(global)?;
+    workspace::check_set(&declared, arguments.set.as_deref())?;
+    check_cdn(&declared, arguments.cdn.as_deref())?;
+    let ask = Ask::Suspend(scope(arguments));
+    settle(&declared, global, "suspend", &ask)
+}
+
+/// Lets it go on.
+pub(super) fn resume(arguments: &ScopeArguments, global: &Global) -> Result<Exit, Failure> {
+    let declared = workspace::declared(global)?;
+    let ask = Ask::Resume(scope(arguments));
+    settle(&declared, global, "resume", &ask)
+}
+
+/// The Cdn of that name, among those declared.
+fn check_cdn(declared: &Declared, name: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = name.filter(|name| !declared.cdns.contains_key(*name)) else {
+        return Ok(());
+    };
+    let failure = Failure::nothing(anyhow::anyhow!(
+        "no Cdn that can be used is called `{name}`; nothing was recorded"
+    ));
+    let names = declared.cdns.keys().map(String::as_str);
+    Err(match crate::manifest::nearest(name, names) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint("`freshen validate` shows what is declared and what is wrong with it"),
+    })
+}
+
+/// Refuses what could only come to nothing, before anything is recorded.
+fn check_selection(declared: &Declared, selection: &Selection) -> Result<(), Failure> {
+    let (selected, undeclared) = forcing::select(declared, selection);
+    let refuse = |message: String, hint: &str| {
+        let error = anyhow::anyhow!("{message}; nothing was recorded, and nothing sent");
+        Err(Failure::nothing(error).hint(hint))
+    };
+    for url in &undeclared {
+        if let Err(fault) = crate::expand::judge_url(url) {
+            return refuse(
+                format!("Some URLs are not defined correctly: `{url}`: {fault}"),
+                "write the whole URL as it is cached",
+            );
+        }
+    }
+    if !undeclared.is_empty() && declared.cdns.is_empty() {
+        let message = "Failed to retrieve URL(s): no Cdn that can be used is declared";
+        return refuse(
+            message.to_owned(),
+            "`freshen validate` shows what is wrong with it",
+        );
+    }
+    if selected.is_empty() && undeclared.is_empty() {
+        let message = "No URL(s) entered to be invalidated: nothing declared matches";
+        return refuse(
+            message.to_owned(),
+            "`freshen expand` lists what is declared",
+        );
+    }
+    Ok(())
+}
+
+fn scope(arguments: &ScopeArguments) -> Scope {
+    match (&arguments.set, &arguments.cdn) {
+        (Some(set), _) => Scope::Set(set.clone()),
+        (None, Some(cdn)) => Scope::Cdn(cdn.clone()),
+        (None, None) => Scope::All,
+    }
+}
+
+/// Leaves the request with the holder of the state, or answers it here.
+fn settle(declared: &Declared, global: &Global, command: &str, ask: &Ask) -> Result<Exit, Failure> {
+    if let Some(mut store) = store_or_ask(global, command, ask)? {
+        note_answer(declared, &mut store, ask)?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// The state, if nobody holds it; else the request is left with who does.
+fn store_or_ask(global: &Global, command: &str, ask: &Ask) -> Result<Option<Store>, Failure> {
+    match workspace::store(global, command) {
+        Ok(store) => Ok(Some(store)),
+        Err(failure) if failure.exit == Exit::Held => {
+            let id = state::ask(&global.state, &ask.row(&by()), workspace::now_ms())
+                .map_err(failed_on_state)?;
+            output::note(&format!(
+                "left as request {id} with the process that holds the state"
+            ));
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn note_answer(declared: &Declared, store: &mut Store, ask: &Ask) -> Result<(), Failure> {
+    let now_ms = workspace::now_ms();
+    let answer = (|| -> Result<Option<String>, crate::reconcile::Error> {
+        let id = store.ask(&ask.row(&by()), now_ms)?;
+        inbox::answer_requests(declared, store, now_ms)?;
+        let requests = store.requests(false)?;
+        let answered = requests.into_iter().find(|request| request.id == id);
+        Ok(answered.and_then(|request| request.outcome))
+    })();
+    match answer {
+        Ok(answer) => {
+            output::note(&answer.unwrap_or_default());
+            Ok(())
+        }
+        Err(crate::reconcile::Error::State(error)) => Err(failed_on_state(error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Who asks, for the history.
+fn by() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned())
+}
+
+fn lines(path: &Path) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("failed to read the URLs in {}", path.display()))?;
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(str::to_owned).collect())
+}

@@ -1,0 +1,128 @@
+//! Where results go: standard output, and the files GitHub names.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "GitHub names its files in the environment"
+)]
+#![expect(
+    clippy::print_stderr,
+    reason = "errors, logs and progress go to standard error"
+)]
+
+use std::io::{self, IsTerminal as _, Write};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::args::OutputFormat;
+use super::exit::{Exit, Failure};
+use crate::report::{Format, Report, escape, github, markdown};
+
+/// Writes results in the format that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output {
+    format: OutputFormat,
+}
+
+impl Output {
+    /// Results in `format`.
+    pub(super) fn new(format: OutputFormat) -> Self {
+        Self { format }
+    }
+
+    /// Whether results are text for people.
+    pub(super) fn is_text(self) -> bool {
+        self.format == OutputFormat::Text
+    }
+
+    /// Writes the whole report; `has_changes` is for those who read no codes.
+    pub(super) fn report<W>(
+        self,
+        report: &Report<W>,
+        has_changes: Option<bool>,
+    ) -> Result<(), Failure>
+    where
+        W: Serialize + JsonSchema,
+    {
+        if self.format == OutputFormat::Sarif {
+            return Err(Failure::usage("only `validate` writes SARIF"));
+        }
+        self.any_report(report, has_changes)
+    }
+
+    /// The same, SARIF included.
+    pub(super) fn any_report<W>(
+        self,
+        report: &Report<W>,
+        has_changes: Option<bool>,
+    ) -> Result<(), Failure>
+    where
+        W: Serialize + JsonSchema,
+    {
+        if self.format == OutputFormat::Github {
+            append(
+                "GITHUB_STEP_SUMMARY",
+                &markdown::render(&report.body, markdown::SUMMARY_LIMIT),
+            )?;
+            if let Some(has_changes) = has_changes {
+                append("GITHUB_OUTPUT", &github::output(has_changes))?;
+            }
+        }
+        let text = report.render(Format::from(self.format), is_coloured());
+        self::text(&text)
+    }
+}
+
+/// Writes text as it is. A reader that has seen enough is no error.
+pub(super) fn text(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| {
+            Failure::nothing(anyhow::Error::new(error).context("failed to write the result"))
+        }),
+    }
+}
+/// Colour only on a terminal, and not where `NO_COLOR` says so.
+fn is_coloured() -> bool {
+    let choice = anstream::AutoStream::choice(&io::stdout());
+    choice != anstream::ColorChoice::Never && io::stdout().is_terminal()
+}
+
+/// Appends to the file that an environment variable names, where it does.
+fn append(variable: &str, text: &str) -> Result<(), Failure> {
+    let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else {
+        return Ok(());
+    };
+    let written = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| {
+        let context = format!("failed to write to ${variable}");
+        Failure::nothing(anyhow::Error::new(error).context(context))
+    })
+}
+
+/// Tells on standard error how the command failed.
+pub(super) fn failure(failure: &Failure) -> Exit {
+    let chain: Vec<String> = failure.error.chain().map(ToString::to_string).collect();
+    eprintln!("error: {}", escape::terminal(&chain.join(": ")));
+    if let Some(hint) = &failure.hint {
+        eprintln!("  hint: {}", escape::terminal(hint));
+    }
+    failure.exit
+}
+
+/// A line of progress or advice.
+pub(super) fn note(text: &str) {
+    eprintln!("{}", escape::terminal(text));
+}
+
+/// Problems beside a result that programs read.
+pub(super) fn problems(rendered: &str) {
+    eprint!("{rendered}");
+}

@@ -1,0 +1,163 @@
+//! `reconcile`: plan, submit and record, once.
+#![expect(clippy::disallowed_methods, reason = "reads the saved plan")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::args::{Bootstrap, Global, Reconcile as Arguments};
+use super::exit::{Exit, Failure};
+use super::output::Output;
+use super::progress::Meter;
+use super::workspace::{self, failed_on_state};
+use super::{output, plan};
+use crate::declare::Declared;
+use crate::plan::saved::SavedPlan;
+use crate::reconcile::estimate;
+use crate::reconcile::planning::{self, BootstrapChoice};
+use crate::reconcile::{Error, Options, Outcome, Tools, once};
+use crate::report::cost::Cost;
+use crate::report::reconcile::report;
+use crate::state::Store;
+use crate::submit::clock::SystemClock;
+use crate::submit::courier::Courier;
+use crate::submit::engine::Stop;
+use crate::submit::transport::{Patience, Transport};
+
+/// Reconciles once, against the state or a commit.
+pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
+    let mut declared = workspace::declared(global)?;
+    workspace::check_set(&declared, arguments.set.as_deref())?;
+    let saved = arguments.plan.as_deref().map(saved).transpose()?;
+    let mut store = match &arguments.since {
+        Some(reference) => plan::since_commit(&mut declared, global, reference)?,
+        None => workspace::store(global, "reconcile")?,
+    };
+    let planning = planning::Options {
+        only: arguments.set.clone(),
+        approve: arguments.approve.clone(),
+        bootstrap: arguments.bootstrap.map(choice),
+        ..planning::Options::default()
+    };
+    let options = Options {
+        planning,
+        saved,
+        max_time_ms: i64::try_from(arguments.max_time).unwrap_or(i64::MAX),
+        stop: Stop::default(),
+    };
+    let outcome = submit(&declared, &mut store, &options, &arguments.allow_endpoint)?;
+    finish(&declared, &mut store, &outcome, output)
+}
+
+/// Carries out what `options` ask for, with a meter on standard error.
+pub(super) fn submit(
+    declared: &Declared,
+    store: &mut Store,
+    options: &Options,
+    allowed: &[String],
+) -> Result<Outcome, Failure> {
+    let transport = Transport::new(Patience::default()).context("failed to set up TLS")?;
+    let courier = Arc::new(Courier::new(transport, allowed.to_vec()));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let mut meter = Meter::new();
+    let outcome = runtime.block_on(async {
+        tokio::spawn(stop_when_asked(options.stop.clone()));
+        let tools = Tools {
+            courier,
+            clock: &SystemClock,
+            progress: &mut |progress| meter.show(progress),
+        };
+        once(declared, store, options, tools).await
+    });
+    drop(meter);
+    outcome.map_err(|error| match error {
+        Error::State(error) => failed_on_state(error),
+        Error::Stale(error) => Failure::nothing(error)
+            .hint("nothing was sent; look at `freshen plan` and save it again"),
+    })
+}
+
+/// The first signal lets calls under way finish; the second ends the process.
+async fn stop_when_asked(stop: Stop) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    for is_second in [false, true] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        if is_second {
+            std::process::abort();
+        }
+        output::note("stopping: what is under way is finished and recorded");
+        stop.ask();
+    }
+}
+
+/// Reports on `outcome`, forgets what history is past keeping, and says how
+/// the command ends.
+pub(super) fn finish(
+    declared: &Declared,
+    store: &mut Store,
+    outcome: &Outcome,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let mut problems = declared.problems.clone();
+    problems.extend(outcome.problems.iter().cloned());
+    let exit = exit(declared, outcome, workspace::has_errors(&problems));
+    let has_changes = outcome.plan.has_changes();
+    let cost = Cost::of(&estimate::by_cdn(declared, &outcome.left));
+    output.report(&report(outcome, cost, problems), Some(has_changes))?;
+    store
+        .prune_history(workspace::now_ms())
+        .map_err(failed_on_state)?;
+    Ok(exit)
+}
+
+fn exit(declared: &Declared, outcome: &Outcome, is_invalid: bool) -> Exit {
+    let targets = || {
+        outcome
+            .left
+            .targets()
+            .filter(|target| target.hold.is_none())
+    };
+    let is_halted = outcome.targets.values().any(|target| target.halt.is_some());
+    let is_refused = targets().any(|target| target.refused > 0 || target.held > 0)
+        || outcome
+            .targets
+            .values()
+            .any(|target| target.tally.refused > 0);
+    let is_unfinished = outcome.is_cut_short
+        || (outcome.left.bootstrap.is_none() && outcome.left.is_unfinished())
+        || outcome.left.is_suspended();
+    let is_incomplete = !outcome.partial.is_empty() || !outcome.failed.is_empty();
+    Exit::first([
+        (is_invalid || is_halted || is_refused, Exit::Failed),
+        (is_unfinished || is_incomplete, Exit::Failed),
+        (outcome.left.is_blocked(), Exit::Blocked),
+        (!declared.empty_roots.is_empty(), Exit::Blocked),
+    ])
+}
+
+fn saved(path: &Path) -> Result<SavedPlan, Failure> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("failed to read the saved plan {}", path.display()))?;
+    let plan = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no saved plan", path.display()))?;
+    Ok(plan)
+}
+
+fn choice(bootstrap: Bootstrap) -> BootstrapChoice {
+    match bootstrap {
+        Bootstrap::Invalidate => BootstrapChoice::Invalidate,
+        Bootstrap::Adopt => BootstrapChoice::Adopt,
+        Bootstrap::Fail => BootstrapChoice::Fail,
+    }
+}

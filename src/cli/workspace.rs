@@ -1,0 +1,117 @@
+//! What most commands start from: the manifests, the state, the time.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the holder of a state is named by host and command"
+)]
+
+use std::path::PathBuf;
+
+use super::args::Global;
+use super::exit::{Exit, Failure};
+use crate::declare::{Declared, Options, declare};
+use crate::load;
+use crate::manifest::Problem;
+use crate::state::{self, Holder, Reader, StateError, Store};
+use crate::submit::clock::{Clock as _, SystemClock};
+
+/// Milliseconds since the epoch.
+pub(super) fn now_ms() -> i64 {
+    SystemClock.now_ms()
+}
+
+/// Everything that the manifests declare, read consistently.
+pub(super) fn declared(global: &Global) -> Result<Declared, Failure> {
+    let options = options(global);
+    let declared = load::scan(&global.manifests, |tree| declare(tree, &options));
+    declared.map_err(|error| {
+        let hint = "nothing was done; wait for whatever writes them, and run again";
+        failed_to_load(error).hint(hint)
+    })
+}
+
+/// Everything that the manifests declared at a commit.
+pub(super) fn declared_at(global: &Global, reference: &str) -> Result<Declared, Failure> {
+    let options = options(global);
+    let declared = load::at_commit(&global.manifests, reference, |tree| declare(tree, &options));
+    declared.map_err(|error| match error.hint() {
+        Some(hint) => failed_to_load(error).hint(hint),
+        None => failed_to_load(error),
+    })
+}
+
+fn options(global: &Global) -> Options {
+    Options {
+        manifests: global.manifests.clone(),
+        max_expansion: global.max_expansion,
+    }
+}
+
+fn failed_to_load(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::nothing(anyhow::Error::new(error).context("failed to read the manifests"))
+}
+
+/// The state, opened for reading; `None` where there is none yet.
+pub(super) fn reader(global: &Global) -> Result<Option<Reader>, Failure> {
+    Reader::open(&global.state).map_err(failed_on_state)
+}
+
+/// The state, opened for reading, where a command is pointless without one.
+pub(super) fn recorded(global: &Global) -> Result<Reader, Failure> {
+    reader(global)?.ok_or_else(|| {
+        let path: PathBuf = global.state.clone();
+        failed_on_state(StateError::Absent { path })
+    })
+}
+
+/// The state, held until dropped.
+pub(super) fn store(global: &Global, command: &str) -> Result<Store, Failure> {
+    state::check_location(&global.state, &global.manifests).map_err(failed_on_state)?;
+    Store::open(&global.state, &holder(command), now_ms()).map_err(failed_on_state)
+}
+
+/// Who this process is, for others that wait for the state.
+fn holder(command: &str) -> Holder {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Holder {
+        pid: std::process::id(),
+        host: match host.trim() {
+            "" => "this host".to_owned(),
+            host => host.to_owned(),
+        },
+        command: format!("freshen {command}"),
+        since_ms: now_ms(),
+    }
+}
+
+/// A failure of the state, with its cure and its exit code.
+pub(super) fn failed_on_state(error: StateError) -> Failure {
+    let exit = match error {
+        StateError::Held { .. } => Exit::Held,
+        _ => Exit::Nothing,
+    };
+    let hint = error.hint();
+    Failure {
+        exit,
+        error: error.into(),
+        hint,
+    }
+}
+
+/// The set of that name, among those declared.
+pub(super) fn check_set(declared: &Declared, name: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = name else { return Ok(()) };
+    if declared.sets.contains_key(name) || declared.broken.iter().any(|broken| broken == name) {
+        return Ok(());
+    }
+    let failure = Failure::nothing(anyhow::anyhow!("no set is called `{name}`"));
+    let names = declared.sets.keys().map(String::as_str);
+    Err(match crate::manifest::nearest(name, names) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint("`freshen status` lists the sets"),
+    })
+}
+
+/// Whether any of `problems` is an error.
+pub(super) fn has_errors(problems: &[Problem]) -> bool {
+    problems.iter().any(Problem::is_error)
+}

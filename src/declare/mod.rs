@@ -1,0 +1,314 @@
+//! Declaring: everything that manifests say, ready to be planned.
+
+mod compose;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde_yaml::Value;
+
+use crate::digest::Digest;
+use crate::expand::{Addressing, Compiled, SetSource, compile};
+use crate::load::{self, Tree};
+use crate::manifest::{
+    AssetSetSpec, Catalog, CdnSpec, LimitsSpec, Manifest, OnCreate, Place, Problem,
+    ProviderSchemas, RateLimit, Shape, Step, TemplateSpec, decode, read_catalog,
+};
+use crate::provider::{Provider, catalog};
+use crate::resolve::{NamedFile, glob, resolve};
+use crate::wire::Wire;
+
+use compose::Composer;
+
+/// How to declare.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The manifest roots, as given.
+    pub manifests: Vec<PathBuf>,
+    /// URLs that a set may expand to, at most.
+    pub max_expansion: u64,
+}
+
+/// All that the manifests declare.
+#[derive(Debug)]
+pub struct Declared {
+    /// By name.
+    pub cdns: BTreeMap<String, Cdn>,
+    /// By name; those that can be used, as far as is known without expanding.
+    pub sets: BTreeMap<String, DeclaredSet>,
+    /// Sets that keep their last good state.
+    pub broken: Vec<String>,
+    /// Every finding but those of expanding.
+    pub problems: Vec<Problem>,
+    /// Changes with every manifest and every file that one names.
+    pub digest: Digest,
+    /// Roots that are missing or hold no manifest.
+    pub empty_roots: Vec<String>,
+    /// The commit that the first root is at, where it is in git.
+    pub commit: Option<String>,
+    /// Something could not be read so far that we know whose it is.
+    is_incomplete: bool,
+}
+
+impl Declared {
+    /// Whether nothing counts as vanished: a root is empty, or a file is
+    /// unreadable or invalid.
+    pub fn is_frozen(&self) -> bool {
+        let is_invalid = self.problems.iter().any(Problem::is_error);
+        !self.empty_roots.is_empty() || self.is_incomplete || is_invalid
+    }
+}
+
+/// A Cdn, with its provider.
+#[derive(Debug)]
+pub struct Cdn {
+    /// `metadata.name`.
+    pub name: String,
+    /// Its codec.
+    pub provider: Arc<dyn Provider>,
+    /// How URLs become items.
+    pub wire: Wire,
+    /// Items of one batch, at most: by manifest and by provider.
+    pub max_batch: u32,
+    /// The rates to keep; what the manifest leaves out is the provider's default.
+    pub rate: RateLimit,
+    /// Calls under way at once.
+    pub concurrency: u32,
+    /// Milliseconds from an acceptance to the next tier.
+    pub settle_ms: u64,
+    /// Nothing is sent while true.
+    pub suspend: bool,
+    /// Of what the manifest says: a change lifts refusals.
+    pub digest: Digest,
+    /// Where it is declared.
+    pub place: Place,
+}
+
+/// A set, ready to be expanded.
+pub struct DeclaredSet {
+    /// `metadata.name`.
+    pub name: String,
+    /// Names whose ledgers it carries on.
+    pub formerly: Vec<String>,
+    /// Names of Cdns, inner tier first.
+    pub tiers: Vec<Vec<String>>,
+    /// Of everything that its expansion depends on: comments, order of keys and
+    /// names of files are not part of it.
+    pub inputs: Digest,
+    /// What may be sent without approval.
+    pub limits: LimitsSpec,
+    /// What a first sight of it means.
+    pub on_create: OnCreate,
+    /// Milliseconds since the epoch before which nothing is sent.
+    pub not_before_ms: Option<i64>,
+    /// Nothing is sent while true.
+    pub suspend: bool,
+    /// The plan that the manifest approves.
+    pub approve: Option<String>,
+    /// Where it is declared.
+    pub place: Place,
+    manifest: Manifest<AssetSetSpec>,
+    templates: Vec<Arc<Manifest<TemplateSpec>>>,
+    providers: Vec<Arc<dyn Provider>>,
+    files: Vec<Option<NamedFile>>,
+    max_expansion: u64,
+}
+
+impl DeclaredSet {
+    /// Reads the set's files and compiles it; nothing of that is kept.
+    pub fn expand(&self) -> Compiled {
+        self.compile(&self.manifest.spec)
+    }
+
+    /// The set as if it excluded nothing; `None` where it does not.
+    pub fn expand_in_full(&self) -> Option<Compiled> {
+        let spec = &self.manifest.spec;
+        if spec.exclude.is_empty() && spec.exclude_assets.is_empty() {
+            return None;
+        }
+        let spec = AssetSetSpec {
+            exclude: Vec::new(),
+            exclude_assets: Vec::new(),
+            ..spec.clone()
+        };
+        Some(self.compile(&spec))
+    }
+
+    /// The field that leaves `url` out, for a URL of the set in full.
+    pub fn excluded_by(&self, url: &str) -> &'static str {
+        if glob::matches_any(&self.manifest.spec.exclude, url) {
+            "exclude"
+        } else {
+            "excludeAssets"
+        }
+    }
+
+    /// Where the manifest gives `field` of its `spec`.
+    pub fn place_of(&self, field: &str) -> Place {
+        self.manifest.place(&[Step::Key("spec"), Step::Key(field)])
+    }
+
+    fn compile(&self, spec: &AssetSetSpec) -> Compiled {
+        let place_of = |path: &[Step<'_>]| self.manifest.place(path);
+        let templates: Vec<&TemplateSpec> = self.templates.iter().map(|one| &one.spec).collect();
+        let addressings = addressings(&self.providers);
+        let source = SetSource {
+            spec,
+            place_of: &place_of,
+            templates: &templates,
+            addressings: &addressings,
+            max_expansion: self.max_expansion,
+        };
+        compile(&source, resolve(spec, &place_of, &self.files))
+    }
+}
+
+impl fmt::Debug for DeclaredSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeclaredSet")
+            .field("name", &self.name)
+            .field("inputs", &self.inputs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Declares what `tree` holds.
+pub fn declare(tree: &Tree, options: &Options) -> Declared {
+    let schemas: ProviderSchemas = catalog::schemas().into_iter().collect();
+    let catalog = read_catalog(&tree.files, &schemas);
+    let Catalog {
+        cdns,
+        templates,
+        sets,
+        broken_sets,
+        unreadable_files,
+        problems: findings,
+    } = catalog;
+    let mut problems = tree.problems.clone();
+    problems.extend(findings);
+    let cdns = declare_cdns(cdns, &schemas, &mut problems);
+    let templates: BTreeMap<String, Arc<Manifest<TemplateSpec>>> = templates
+        .into_iter()
+        .map(|(name, template)| (name, Arc::new(template)))
+        .collect();
+    let composer = Composer {
+        tree,
+        cdns: &cdns,
+        templates: &templates,
+        max_expansion: options.max_expansion,
+    };
+    let results: Vec<(String, Result<DeclaredSet, Vec<Problem>>)> = sets
+        .into_par_iter()
+        .map(|(name, set)| (name, composer.compose(set)))
+        .collect();
+    let mut sets = BTreeMap::new();
+    let mut broken: BTreeSet<String> = broken_sets.into_iter().collect();
+    for (name, result) in results {
+        match result {
+            Ok(set) => {
+                sets.insert(name, set);
+            }
+            Err(found) => {
+                problems.extend(found);
+                broken.insert(name);
+            }
+        }
+    }
+    Declared {
+        digest: digest_of(tree, &sets),
+        cdns,
+        sets,
+        broken: broken.into_iter().collect(),
+        problems,
+        empty_roots: tree.empty_roots.clone(),
+        commit: load::commit_of(&options.manifests),
+        is_incomplete: tree.unreadable_files || unreadable_files,
+    }
+}
+
+fn digest_of(tree: &Tree, sets: &BTreeMap<String, DeclaredSet>) -> Digest {
+    let inputs = sets.values().map(|set| &set.inputs.0[..]);
+    Digest::of_parts(std::iter::once(&tree.digest.0[..]).chain(inputs))
+}
+
+/// The Cdns whose provider block makes sense.
+fn declare_cdns(
+    manifests: BTreeMap<String, Manifest<CdnSpec>>,
+    schemas: &ProviderSchemas,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Cdn> {
+    let mut cdns = BTreeMap::new();
+    for (name, manifest) in manifests {
+        match provider_of(&manifest, schemas) {
+            Ok(provider) => {
+                cdns.insert(name, declare_cdn(&manifest, provider));
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    cdns
+}
+
+fn provider_of(
+    manifest: &Manifest<CdnSpec>,
+    schemas: &ProviderSchemas,
+) -> Result<Arc<dyn Provider>, Vec<Problem>> {
+    let CdnSpec {
+        provider, block, ..
+    } = &manifest.spec;
+    let schema = schemas
+        .get(provider.as_str())
+        .expect("the catalogue knows the providers by these schemas");
+    let shape = Shape::new(schema.as_value());
+    let value: Value = decode(&manifest.document, block, &shape, provider)?;
+    let place_of = |path: &[Step<'_>]| {
+        let block = [Step::Key("spec"), Step::Key(provider)];
+        Some(manifest.place(&[&block[..], path].concat()))
+    };
+    catalog::decode(provider, value, &place_of)
+}
+
+fn declare_cdn(manifest: &Manifest<CdnSpec>, provider: Arc<dyn Provider>) -> Cdn {
+    let spec = &manifest.spec;
+    let capacity = provider.capacity().max_items;
+    Cdn {
+        name: manifest.name.clone(),
+        wire: Wire::new(&spec.granularity),
+        max_batch: spec
+            .max_batch
+            .map_or(capacity, |declared| declared.min(capacity)),
+        rate: rate_of(spec.rate_limit.as_ref(), provider.default_rate()),
+        concurrency: spec.concurrency,
+        settle_ms: spec.settle_ms,
+        suspend: spec.suspend,
+        digest: manifest.document.digest,
+        place: manifest.place(&[Step::Key("metadata"), Step::Key("name")]),
+        provider,
+    }
+}
+
+/// Declared buckets of calls leave the default ones of items alone, and the
+/// other way round.
+fn rate_of(declared: Option<&RateLimit>, default: RateLimit) -> RateLimit {
+    let Some(declared) = declared else {
+        return default;
+    };
+    let or = |declared: &Vec<_>, default: Vec<_>| match &declared[..] {
+        [] => default,
+        buckets => buckets.to_vec(),
+    };
+    RateLimit {
+        requests: or(&declared.requests, default.requests),
+        urls: or(&declared.urls, default.urls),
+    }
+}
+
+fn addressings(providers: &[Arc<dyn Provider>]) -> Vec<&Addressing> {
+    providers
+        .iter()
+        .filter_map(|provider| provider.addressing())
+        .collect()
+}

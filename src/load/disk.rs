@@ -1,0 +1,135 @@
+//! A root on disk, behind a directory handle that no path can leave.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, FileType, Metadata, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::OFlags;
+
+use super::store::{Kind, Listed, ReadProblem, Seen, Store};
+
+/// A pinned root.
+pub(super) struct Disk {
+    path: PathBuf,
+    root: Dir,
+    /// What each path that was looked at led to.
+    stamps: Mutex<HashMap<String, Stamp>>,
+}
+
+/// Changes with whatever a path leads to, or with its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Disk {
+    /// Pins the folder at `path`.
+    pub(super) fn open(path: &Path) -> Result<Self, ReadProblem> {
+        let root = Dir::open_ambient_dir(path, ambient_authority())?;
+        let disk = Self {
+            path: path.to_owned(),
+            root,
+            stamps: Mutex::default(),
+        };
+        disk.remember("", &disk.root.dir_metadata()?);
+        Ok(disk)
+    }
+
+    fn remember(&self, path: &str, metadata: &Metadata) {
+        let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first look counts: whatever follows must agree with it.
+        stamps.entry(path.to_owned()).or_insert(stamp(metadata));
+    }
+
+    fn is_same_root(&self) -> bool {
+        let now = Dir::open_ambient_dir(&self.path, ambient_authority());
+        let identity = |dir: &Dir| dir.dir_metadata().map(|it| (it.dev(), it.ino())).ok();
+        now.is_ok_and(|now| identity(&now) == identity(&self.root))
+    }
+}
+
+impl Store for Disk {
+    fn list(&self, folder: &str) -> Result<Vec<Listed>, ReadProblem> {
+        let entries = self.root.read_dir(inside(folder))?;
+        let listed = entries.map(|entry| {
+            let entry = entry?;
+            Ok(Listed {
+                name: entry.file_name(),
+                kind: kind_of(entry.file_type()?),
+            })
+        });
+        listed.collect()
+    }
+
+    fn look(&self, path: &str) -> Result<Seen, ReadProblem> {
+        let metadata = self.root.metadata(inside(path))?;
+        self.remember(path, &metadata);
+        Ok(Seen {
+            kind: kind_of(metadata.file_type()),
+            identity: (metadata.dev(), metadata.ino()),
+        })
+    }
+
+    fn read(&self, path: &str, cap: u64) -> Result<Vec<u8>, ReadProblem> {
+        let mut options = OpenOptions::new();
+        // Opening a pipe without this waits for its other end.
+        options
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        let file = self.root.open_with(inside(path), &options)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(ReadProblem::NotRegular);
+        }
+        self.remember(path, &metadata);
+        if metadata.len() > cap {
+            return Err(ReadProblem::TooLarge { cap });
+        }
+        let mut bytes = Vec::with_capacity(metadata.len() as usize);
+        file.take(cap + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > cap {
+            return Err(ReadProblem::TooLarge { cap });
+        }
+        Ok(bytes)
+    }
+
+    fn is_unchanged(&self) -> bool {
+        let stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_same_root()
+            && stamps.iter().all(|(path, before)| {
+                let now = self.root.metadata(inside(path));
+                now.is_ok_and(|now| stamp(&now) == *before)
+            })
+    }
+}
+
+fn inside(path: &str) -> &str {
+    if path.is_empty() { "." } else { path }
+}
+
+fn kind_of(kind: FileType) -> Kind {
+    if kind.is_file() {
+        Kind::File
+    } else if kind.is_dir() {
+        Kind::Folder
+    } else if kind.is_symlink() {
+        Kind::Link
+    } else {
+        Kind::Other
+    }
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    Stamp {
+        file: (metadata.dev(), metadata.ino()),
+        size: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    }
+}

@@ -1,0 +1,217 @@
+//! What a scan read, and a way to read what the manifests name.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::store::{ReadProblem, Store};
+use super::walk::{Listing, join, unreadable, walk};
+use crate::digest::Digest;
+use crate::manifest::{Document, Place, Problem, SourceFile};
+
+/// A manifest may hold a million assets; beyond that, files of ids are meant.
+const MAX_MANIFEST: u64 = 64 << 20;
+
+/// All manifests of all roots together.
+const MAX_MANIFESTS: u64 = 512 << 20;
+
+/// A file named in a manifest: some ten million rows.
+const MAX_NAMED_FILE: u64 = 1 << 30;
+
+/// All manifests of all roots, as they were at one moment.
+pub struct Tree {
+    /// By root, then path.
+    pub files: Vec<SourceFile>,
+    /// Of all manifests and their paths; not of the files that they name.
+    pub digest: Digest,
+    /// What is wrong with files and folders themselves.
+    pub problems: Vec<Problem>,
+    /// Roots, as they were given, that are missing or hold no manifest.
+    pub empty_roots: Vec<String>,
+    /// Something could not be read: while this holds, nothing counts as vanished.
+    pub unreadable_files: bool,
+    stores: Vec<Option<Box<dyn Store>>>,
+    is_disturbed: bool,
+    named: Mutex<HashMap<(usize, String), Remembered>>,
+}
+
+/// Read twice means the same bytes twice.
+type Remembered = Result<Arc<[u8]>, ReadProblem>;
+
+/// A root by the name that it was given, pinned if it could be.
+pub(super) struct Root {
+    pub(super) name: String,
+    pub(super) store: Result<Box<dyn Store>, ReadProblem>,
+}
+
+impl Tree {
+    /// Reads every manifest of the roots.
+    pub(super) fn gather(roots: Vec<Root>) -> Self {
+        let mut tree = Self {
+            files: Vec::new(),
+            digest: Digest::of(&[]),
+            problems: Vec::new(),
+            empty_roots: Vec::new(),
+            unreadable_files: false,
+            stores: Vec::new(),
+            is_disturbed: false,
+            named: Mutex::default(),
+        };
+        for (index, root) in roots.into_iter().enumerate() {
+            let store = match root.store {
+                Ok(store) => {
+                    tree.add(index, &root.name, &*store);
+                    Some(store)
+                }
+                Err(problem) => {
+                    tree.add_missing(root.name, &problem);
+                    None
+                }
+            };
+            tree.stores.push(store);
+        }
+        tree.files
+            .sort_by(|a, b| (a.root, &a.path).cmp(&(b.root, &b.path)));
+        tree.digest = digest_of(&tree.files);
+        tree
+    }
+
+    /// The content of a file that the manifest `document` names, relative to
+    /// the manifest's folder.
+    pub fn read_beside(&self, document: &Document, file: &str) -> Remembered {
+        if file.starts_with('/') {
+            return Err(ReadProblem::Outside);
+        }
+        self.read(document.root_index, &join(&document.folder, file))
+    }
+
+    /// The content of the file at `path` inside a root, counted from 0. It is
+    /// read once and remembered.
+    pub fn read(&self, root: usize, path: &str) -> Remembered {
+        let path = normal(path).ok_or(ReadProblem::Outside)?;
+        let store = self.stores.get(root).and_then(Option::as_ref);
+        let store = store.ok_or(ReadProblem::Missing)?;
+        let key = (root, path);
+        let known = self.named().get(&key).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let bytes = store.read(&key.1, MAX_NAMED_FILE).map(Arc::from);
+        // Where two threads read it at once, the first one to arrive counts.
+        self.named().entry(key).or_insert(bytes).clone()
+    }
+
+    /// Whether everything that was read is still as it was.
+    pub(super) fn is_unchanged(&self) -> bool {
+        let mut stores = self.stores.iter().flatten();
+        stores.all(|store| store.is_unchanged())
+    }
+
+    /// Whether something vanished between being listed and being read.
+    pub(super) fn is_disturbed(&self) -> bool {
+        self.is_disturbed
+    }
+
+    fn named(&self) -> std::sync::MutexGuard<'_, HashMap<(usize, String), Remembered>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&mut self, index: usize, name: &str, store: &dyn Store) {
+        let listing = walk(store, name);
+        let read = read_all(index, name, store, &listing);
+        let is_empty = listing.files.is_empty() && !listing.is_incomplete;
+        self.problems.extend(listing.problems);
+        self.unreadable_files |= listing.is_incomplete;
+        self.is_disturbed |= listing.is_disturbed;
+        if is_empty {
+            let message = "the manifest root holds no manifest";
+            self.add_empty(name.to_owned(), message);
+        }
+        for (path, bytes) in read {
+            match bytes {
+                Ok(file) => self.files.push(file),
+                Err(problem) => {
+                    self.is_disturbed |= problem == ReadProblem::Missing;
+                    self.unreadable_files = true;
+                    let place = Place::file(join(name, &path));
+                    self.problems.push(unreadable(place, &problem));
+                }
+            }
+        }
+    }
+
+    fn add_missing(&mut self, name: String, problem: &ReadProblem) {
+        if *problem == ReadProblem::Missing {
+            self.add_empty(name, "the manifest root does not exist");
+            return;
+        }
+        let place = Place::file(name.clone());
+        self.problems.push(unreadable(place, problem));
+        self.empty_roots.push(name);
+        self.unreadable_files = true;
+    }
+
+    fn add_empty(&mut self, name: String, message: &str) {
+        let place = Place::file(name.clone());
+        let problem = Problem::warning("empty-root", Some(place), message);
+        let hint = "what it declared before is kept as it is; check `--manifests`";
+        self.problems.push(problem.hint(hint));
+        self.empty_roots.push(name);
+    }
+}
+
+fn read_all(
+    root: usize,
+    name: &str,
+    store: &dyn Store,
+    listing: &Listing,
+) -> Vec<(String, Result<SourceFile, ReadProblem>)> {
+    let total = std::sync::atomic::AtomicU64::new(0);
+    let read = |path: &String| {
+        let bytes = store.read(path, MAX_MANIFEST)?;
+        let length = bytes.len() as u64;
+        let before = total.fetch_add(length, std::sync::atomic::Ordering::Relaxed);
+        if before + length > MAX_MANIFESTS {
+            let limit = MAX_MANIFESTS >> 20;
+            let message = format!("the manifests of this root exceed {limit} MiB");
+            return Err(ReadProblem::Failed(message));
+        }
+        Ok(SourceFile {
+            root,
+            path: path.clone(),
+            name: join(name, path).into(),
+            digest: Digest::of(&bytes),
+            bytes: bytes.into(),
+        })
+    };
+    let files = listing.files.par_iter();
+    files.map(|path| (path.clone(), read(path))).collect()
+}
+
+fn digest_of(files: &[SourceFile]) -> Digest {
+    let parts: Vec<([u8; 8], &SourceFile)> = files
+        .iter()
+        .map(|file| ((file.root as u64).to_be_bytes(), file))
+        .collect();
+    Digest::of_parts(
+        parts
+            .iter()
+            .flat_map(|(root, file)| [&root[..], file.path.as_bytes(), &file.digest.0[..]]),
+    )
+}
+
+/// The path without `.` and `..`; `None` where it leaves the root.
+fn normal(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            _ => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}

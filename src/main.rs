@@ -1,0 +1,5 @@
+//! The `freshen` program.
+
+fn main() -> std::process::ExitCode {
+    freshen::cli::run()
+}

@@ -1,0 +1,210 @@
+//! Planning: desired against recorded, as a value that can be printed, saved,
+//! compared and refused.
+
+pub mod diff;
+pub mod policy;
+pub mod recorded;
+pub mod saved;
+
+use crate::digest::{Digest, Entry, Key};
+use crate::manifest::{LimitsSpec, Place};
+use diff::Reasons;
+use policy::Block;
+use recorded::{LedgerId, RecordedLedger};
+
+/// What is to be sent, by set and target.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Sorted by name.
+    pub sets: Vec<SetPlan>,
+    /// Too much at once for a state that remembers nothing.
+    pub bootstrap: Option<Bootstrap>,
+}
+
+impl Plan {
+    /// Items that would be sent now.
+    pub fn items(&self) -> u64 {
+        self.free().map(TargetPlan::items).sum()
+    }
+
+    /// Whether anything would be sent, now or once it is approved.
+    pub fn has_changes(&self) -> bool {
+        self.free().any(|target| !target.is_fresh())
+    }
+
+    /// Items that would be sent were they not suspended or before their time.
+    pub fn held(&self) -> u64 {
+        let held = self.targets().filter(|target| target.hold.is_some());
+        held.map(TargetPlan::items).sum()
+    }
+
+    /// Whether anything is to be sent of what somebody has suspended.
+    pub fn is_suspended(&self) -> bool {
+        let is_waiting =
+            |target: &TargetPlan| target.hold == Some(Hold::Suspended) && !target.is_fresh();
+        self.targets().any(is_waiting)
+    }
+
+    /// Whether anything that could go now has not gone, or not for certain.
+    pub fn is_unfinished(&self) -> bool {
+        self.free()
+            .any(|target| target.items() > 0 || target.open > 0)
+    }
+
+    /// Whether anything waits for an approval.
+    pub fn is_blocked(&self) -> bool {
+        self.bootstrap.is_some() || self.targets().any(|target| target.block.is_some())
+    }
+
+    /// The targets that nothing holds.
+    fn free(&self) -> impl Iterator<Item = &TargetPlan> {
+        self.targets().filter(|target| target.hold.is_none())
+    }
+
+    /// Every target of every set.
+    pub fn targets(&self) -> impl Iterator<Item = &TargetPlan> {
+        self.sets.iter().flat_map(|set| &set.targets)
+    }
+}
+
+/// A first run that would send more than anybody has agreed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// Items over all sets, without the approved ones.
+    pub items: u64,
+    /// What goes without a word.
+    pub limit: u64,
+}
+
+/// What is to be sent for a set.
+#[derive(Clone, Debug)]
+pub struct SetPlan {
+    /// Its name.
+    pub set: String,
+    /// Hashes name, desired digests, serial and limits: what an approval names.
+    pub id: Digest,
+    /// Where the set is declared; `None` for the built-in `adhoc`.
+    pub place: Option<Place>,
+    /// Tier by tier, inner first.
+    pub targets: Vec<TargetPlan>,
+}
+
+/// A reason that has nothing to do with what is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// By manifest or by command.
+    Suspended,
+    /// `notBefore`, milliseconds since the epoch.
+    NotBefore(i64),
+}
+
+/// What is to be sent for a set to one target.
+#[derive(Clone, Debug)]
+pub struct TargetPlan {
+    /// The Cdn's name.
+    pub cdn: String,
+    /// The target's identity.
+    pub target: String,
+    /// Position in `cdns`, counted from 0.
+    pub tier: usize,
+    /// The ledger, where there is one.
+    pub ledger: Option<LedgerId>,
+    /// Digest of the wire rules.
+    pub wire: Digest,
+    /// Digest of the desired entries.
+    pub desired: Digest,
+    /// Desired items, sent or not.
+    pub total: u64,
+    /// Sorted; what goes after the forced ones.
+    pub send: Vec<Entry>,
+    /// Sorted; what goes first.
+    pub forced: Vec<Entry>,
+    /// Recorded without being sent: adopted, or carried over from another set.
+    pub record: Vec<Entry>,
+    /// No longer desired.
+    pub departed: Vec<Key>,
+    /// Items to be sent that no approval covers.
+    pub unapproved: u64,
+    /// Approved just now, to be kept until they are sent.
+    pub approve: Vec<Entry>,
+    /// Not sent because the CDN refused them at this mark.
+    pub refused: u64,
+    /// Not sent because an inner tier refused them.
+    pub held: u64,
+    /// In a batch whose outcome is not known yet.
+    pub open: u64,
+    /// Why the rest is sent.
+    pub reasons: Reasons,
+    /// The whole ledger is of another wire form, or there is none.
+    pub first: Option<First>,
+    /// What is not sent without approval.
+    pub block: Option<Block>,
+    /// Why nothing of it is sent for now.
+    pub hold: Option<Hold>,
+}
+
+impl TargetPlan {
+    /// Items that would be sent now.
+    pub fn items(&self) -> u64 {
+        (self.send.len() + self.forced.len()) as u64
+    }
+
+    /// The plan of a target whose ledger is known to hold what is desired.
+    pub fn fresh(
+        cdn: &str,
+        target: &str,
+        tier: usize,
+        ledger: &RecordedLedger,
+        desired: Digest,
+    ) -> Self {
+        Self {
+            cdn: cdn.to_owned(),
+            target: target.to_owned(),
+            tier,
+            ledger: Some(ledger.id),
+            wire: ledger.wire,
+            desired,
+            total: ledger.count,
+            send: Vec::new(),
+            forced: Vec::new(),
+            record: Vec::new(),
+            departed: Vec::new(),
+            unapproved: 0,
+            approve: Vec::new(),
+            refused: 0,
+            held: 0,
+            open: 0,
+            reasons: Reasons::default(),
+            first: None,
+            block: None,
+            hold: None,
+        }
+    }
+
+    /// Whether this target is as it should be.
+    pub fn is_fresh(&self) -> bool {
+        self.items() == 0 && self.block.is_none() && self.open == 0
+    }
+}
+
+/// Why a ledger holds nothing that compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// A set or target seen for the first time.
+    NewSet,
+    /// Other granularity or host rules: the same URLs are other items.
+    WireChanged,
+}
+
+/// The id of a set's plan.
+pub fn id(set: &str, serial: u64, limits: LimitsSpec, desired: &[(&str, Digest)]) -> Digest {
+    let serial = serial.to_be_bytes();
+    let max_urls = limits.max_urls.to_be_bytes();
+    let share = limits.max_share_percent.map_or([0xff; 4], u32::to_be_bytes);
+    let mut parts: Vec<&[u8]> = vec![b"plan", set.as_bytes(), &serial, &max_urls, &share];
+    for (target, digest) in desired {
+        parts.push(target.as_bytes());
+        parts.push(&digest.0);
+    }
+    Digest::of_parts(parts)
+}

@@ -1,0 +1,144 @@
+//! The provider itself: what a Cdn's block comes to.
+
+use super::{read, soap};
+use crate::digest::Digest;
+use crate::expand::Addressing;
+use crate::manifest::{Bucket, RateLimit, SecretRef};
+use crate::provider::{Answer, Call, Capacity, Credentials, Facts, Provider, Verdict};
+
+/// URLs in one call, at most: `UrlArray` in the WSDL.
+const MAX_URLS: u32 = 1000;
+/// Name of the fact that every invalidation needs.
+pub(super) const HANDLE: &str = "companyHandle";
+
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// One company at one IPS endpoint.
+#[derive(Debug)]
+pub struct DynamicMedia {
+    endpoint: Endpoint,
+    target: String,
+    namespace: String,
+    company: String,
+    declared_handle: Option<String>,
+    addressing: Addressing,
+    credentials: [(&'static str, SecretRef); 2],
+}
+
+/// The service's URL, in the parts that matter.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// Scheme and authority, in canonical form.
+    pub(super) origin: String,
+    /// Of the service.
+    pub(super) path: String,
+    /// One of Adobe's hosts, or loopback.
+    pub(super) is_known: bool,
+}
+
+impl DynamicMedia {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        api_version: &str,
+        company: String,
+        declared_handle: Option<String>,
+        addressing: Addressing,
+        credentials: [(&'static str, SecretRef); 2],
+    ) -> Self {
+        Self {
+            // The company comes last because its name may hold spaces.
+            target: format!("dynamic-media {} company={company}", endpoint.origin),
+            namespace: soap::namespace(api_version),
+            endpoint,
+            company,
+            declared_handle,
+            addressing,
+            credentials,
+        }
+    }
+
+    fn handle<'a>(&'a self, facts: &'a Facts) -> Option<&'a str> {
+        let declared = self.declared_handle.as_deref();
+        declared.or_else(|| facts.get(HANDLE).map(String::as_str))
+    }
+
+    fn call(&self, operation: &str, body: Vec<u8>) -> Call {
+        Call {
+            url: format!("{}{}", self.endpoint.origin, self.endpoint.path),
+            headers: vec![
+                ("Content-Type", "text/xml; charset=UTF-8".to_owned()),
+                ("Accept", "text/xml".to_owned()),
+                ("SOAPAction", format!("\"{operation}\"")),
+            ],
+            body,
+        }
+    }
+}
+
+impl Provider for DynamicMedia {
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    fn endpoint(&self) -> &str {
+        &self.endpoint.origin
+    }
+
+    fn is_known_endpoint(&self) -> bool {
+        self.endpoint.is_known
+    }
+
+    fn addressing(&self) -> Option<&Addressing> {
+        Some(&self.addressing)
+    }
+
+    fn capacity(&self) -> Capacity {
+        Capacity {
+            max_items: MAX_URLS,
+        }
+    }
+
+    fn default_rate(&self) -> RateLimit {
+        let bucket = |burst, period_ms| Bucket { burst, period_ms };
+        RateLimit {
+            requests: vec![bucket(6, MINUTE_MS)],
+            urls: vec![bucket(20_000, HOUR_MS), bucket(200_000, DAY_MS)],
+        }
+    }
+
+    fn credentials(&self) -> Vec<(&'static str, SecretRef)> {
+        self.credentials.to_vec()
+    }
+
+    fn look_up(&self, facts: &Facts, credentials: &Credentials) -> Option<Call> {
+        if self.handle(facts).is_some() {
+            return None;
+        }
+        let body = soap::company_by_name(&self.namespace, credentials, &self.company);
+        Some(self.call("getCompanyInfo", body))
+    }
+
+    fn calls(
+        &self,
+        _id: &Digest,
+        items: &[&str],
+        facts: &Facts,
+        credentials: &Credentials,
+    ) -> Vec<Call> {
+        let handle = self
+            .handle(facts)
+            .expect("a batch is sent once no look-up is missing");
+        let body = soap::invalidation(&self.namespace, credentials, handle, items);
+        vec![self.call("cdnCacheInvalidation", body)]
+    }
+
+    fn read_look_up(&self, answer: &Answer, credentials: &Credentials) -> Verdict {
+        read::company(answer).redacted(credentials)
+    }
+
+    fn read(&self, items: &[&str], answer: &Answer, credentials: &Credentials) -> Verdict {
+        read::invalidation(items, answer).redacted(credentials)
+    }
+}

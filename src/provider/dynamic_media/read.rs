@@ -1,0 +1,266 @@
+//! Answers of IPS: what they mean.
+//!
+//! A yes is believed only where the service says it in its own terms; a fault
+//! is believed wherever it stands.
+
+use super::codec::HANDLE;
+use super::culprits::culprits;
+use super::soap::{COMMON, ENVELOPE};
+use super::xml::Element;
+use crate::provider::{Answer, Facts, Reason, Verdict};
+
+/// Names of the elements that carry a fault.
+const FAULTS: [&str; 3] = ["authenticationFault", "authorizationFault", "ipsApiFault"];
+
+/// What the answer to `cdnCacheInvalidation` with `items` means.
+pub(super) fn invalidation(items: &[&str], answer: &Answer) -> Verdict {
+    read(answer, items, "cdnCacheInvalidationReturn", |returned| {
+        if returned.child("errorCount").is_some() {
+            counts(returned, items)
+        } else {
+            handle(returned)
+        }
+    })
+}
+
+/// What the answer to `getCompanyInfo` means.
+pub(super) fn company(answer: &Answer) -> Verdict {
+    let verdict = read(answer, &[], "getCompanyInfoReturn", |returned| {
+        let company = returned.child("companyInfo");
+        let text = |name| {
+            let text = company.and_then(|company| company.text_of(name));
+            text.filter(|text| !text.is_empty())
+        };
+        let Some(handle) = text("companyHandle") else {
+            return not_understood("the answer holds no company handle");
+        };
+        let mut facts = Facts::from([(HANDLE.to_owned(), handle.to_owned())]);
+        facts.extend(text("rootPath").map(|path| ("rootPath".to_owned(), path.to_owned())));
+        Verdict::Learned(facts)
+    });
+    match verdict {
+        // The only parameter of a look-up is the company's name.
+        Verdict::Refused { reason, .. } | Verdict::TooLarge(reason) => {
+            Verdict::Misconfigured(reason)
+        }
+        verdict => verdict,
+    }
+}
+
+/// Reads an answer whose good form is an element called `name`.
+fn read(
+    answer: &Answer,
+    items: &[&str],
+    name: &str,
+    good: impl FnOnce(&Element) -> Verdict,
+) -> Verdict {
+    if let Some(verdict) = told_to_wait(answer) {
+        return verdict;
+    }
+    let document = match Element::parse(&answer.body) {
+        Ok(document) => document,
+        Err(error) => return by_status(answer, &format!("{error}: {}", snippet(&answer.body))),
+    };
+    let body = if is(&document, ENVELOPE, "Envelope") {
+        document
+            .child("Body")
+            .and_then(|body| body.children.first())
+    } else {
+        Some(&document)
+    };
+    match body {
+        Some(element) if FAULTS.contains(&element.name.as_str()) && is_ips(element) => {
+            ips_fault(element, items)
+        }
+        Some(element) if is(element, ENVELOPE, "Fault") => soap_fault(element, items, answer),
+        Some(element)
+            if element.name == name
+                && element.namespace.starts_with(COMMON)
+                && is(&document, ENVELOPE, "Envelope")
+                && (200..300).contains(&answer.status) =>
+        {
+            good(element)
+        }
+        Some(element) => {
+            let (namespace, name) = (&element.namespace, &element.name);
+            by_status(answer, &format!("`{name}` of namespace `{namespace}`"))
+        }
+        None => by_status(answer, "a SOAP envelope with nothing inside"),
+    }
+}
+
+/// The form of namespaces up to 2013-02-15.
+fn counts(returned: &Element, items: &[&str]) -> Verdict {
+    let count = |name| {
+        returned
+            .text_of(name)
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let (Some(succeeded), Some(failed)) = (count("successCount"), count("errorCount")) else {
+        return not_understood("counts that are no numbers");
+    };
+    let warnings = count("warningCount").unwrap_or(0);
+    if failed > 0 {
+        return failed_counts(returned, failed, items);
+    }
+    if succeeded + warnings == 0 {
+        return not_understood("no URL counted as done, and none as failed");
+    }
+    Verdict::Accepted {
+        receipt: format!("{succeeded} done, {warnings} with a warning"),
+        estimate_ms: None,
+    }
+}
+
+fn failed_counts(returned: &Element, failed: u64, items: &[&str]) -> Verdict {
+    let details: Vec<Verdict> = returned
+        .child("errorDetailArray")
+        .iter()
+        .flat_map(|array| &array.children)
+        .map(|detail| ips_fault(detail, items))
+        .collect();
+    let Some(first) = details.first().cloned() else {
+        let reason = reason(
+            &format!("errorCount {failed}"),
+            "the service gives no details",
+        );
+        return refused(Vec::new(), reason);
+    };
+    let mut named = Vec::new();
+    for detail in details {
+        match detail {
+            Verdict::Refused { culprits, .. } => named.extend(culprits),
+            // Whatever blames no URL goes first: it may be why the others failed.
+            verdict => return verdict,
+        }
+    }
+    named.sort_unstable();
+    named.dedup();
+    match first {
+        Verdict::Refused { reason, .. } => refused(named, reason),
+        verdict => verdict,
+    }
+}
+
+/// The form of newer namespaces.
+fn handle(returned: &Element) -> Verdict {
+    let handle = returned.text_of("invalidationHandle").unwrap_or_default();
+    if handle.is_empty() {
+        return not_understood("neither counts nor a handle");
+    }
+    let seconds = returned
+        .text_of("estimatedSeconds")
+        .and_then(|text| text.parse::<u64>().ok());
+    Verdict::Accepted {
+        receipt: format!("handle {}", one_line(handle)),
+        estimate_ms: seconds.map(|seconds| seconds.saturating_mul(1000)),
+    }
+}
+
+/// Waiting is asked for by HTTP itself, whatever the body says.
+fn told_to_wait(answer: &Answer) -> Option<Verdict> {
+    let reason = || reason(&format!("HTTP {}", answer.status), &snippet(&answer.body));
+    match (answer.status, answer.retry_after_ms) {
+        (429, after_ms) | (503, after_ms @ Some(_)) => Some(Verdict::Throttled {
+            after_ms,
+            reason: reason(),
+        }),
+        (413, _) => Some(Verdict::TooLarge(reason())),
+        _ => None,
+    }
+}
+
+/// An answer that is not from IPS, or not one we know: `what` was found in it.
+fn by_status(answer: &Answer, what: &str) -> Verdict {
+    let reason = reason(&format!("HTTP {}", answer.status), what);
+    match answer.status {
+        401 => Verdict::Unauthorized(reason),
+        // Redirects are not followed, lest credentials go elsewhere.
+        300..=399 | 403..=407 | 410 | 411 | 414 | 415 => Verdict::Misconfigured(reason),
+        408 | 425 | 500..=599 => Verdict::Transient(reason),
+        _ => Verdict::NotUnderstood(reason),
+    }
+}
+
+fn soap_fault(fault: &Element, items: &[&str], answer: &Answer) -> Verdict {
+    // The parts of a SOAP 1.1 fault are in no namespace, yet not every server knows.
+    let part = |name: &str| fault.children.iter().find(|child| child.name == name);
+    let ips = part("detail")
+        .iter()
+        .flat_map(|detail| &detail.children)
+        .find(|element| FAULTS.contains(&element.name.as_str()) && is_ips(element));
+    if let Some(ips) = ips {
+        return ips_fault(ips, items);
+    }
+    let text = |name| part(name).map_or("", |element| element.text.trim());
+    let code = text("faultcode");
+    let code = code.rsplit_once(':').map_or(code, |(_, local)| local);
+    let reason = reason(&format!("SOAP fault {code}"), text("faultstring"));
+    match code.split('.').next() {
+        Some("Server") => Verdict::Transient(reason),
+        Some("Client" | "VersionMismatch" | "MustUnderstand") => Verdict::Misconfigured(reason),
+        _ => by_status(answer, &format!("{}: {}", reason.code, reason.message)),
+    }
+}
+
+/// A fault with a code and a reason, by code where there is one.
+fn ips_fault(fault: &Element, items: &[&str]) -> Verdict {
+    let text = |name: &str| {
+        let child = fault.children.iter().find(|child| child.name == name);
+        child.map_or("", |child| child.text.trim())
+    };
+    let (code, words) = (text("code"), text("reason"));
+    let kind = if FAULTS.contains(&fault.name.as_str()) {
+        fault.name.as_str()
+    } else {
+        "ipsApiFault"
+    };
+    let reason = reason(format!("{kind} {code}").trim_end(), words);
+    match code.parse::<u32>() {
+        Ok(10_000..=19_999) => Verdict::Unauthorized(reason),
+        // The last two mean that our own request was wrong.
+        Ok(20_000..=29_999 | 30_002 | 30_003) => Verdict::Misconfigured(reason),
+        Ok(30_000) => Verdict::Transient(reason),
+        Ok(30_001) => refused(culprits(items, words), reason),
+        _ => match kind {
+            "authenticationFault" => Verdict::Unauthorized(reason),
+            "authorizationFault" => Verdict::Misconfigured(reason),
+            _ => Verdict::NotUnderstood(reason),
+        },
+    }
+}
+
+fn refused(culprits: Vec<usize>, reason: Reason) -> Verdict {
+    Verdict::Refused { culprits, reason }
+}
+
+fn not_understood(what: &str) -> Verdict {
+    Verdict::NotUnderstood(reason("HTTP 200", what))
+}
+
+fn reason(code: &str, message: &str) -> Reason {
+    Reason {
+        code: one_line(code),
+        message: one_line(message),
+    }
+}
+
+fn is(element: &Element, namespace: &str, name: &str) -> bool {
+    element.namespace == namespace && element.name == name
+}
+
+fn is_ips(element: &Element) -> bool {
+    element.namespace.starts_with(COMMON)
+}
+
+/// The start of a body that is not XML, for a person.
+fn snippet(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(2000)]).into_owned()
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace()
+        .map(|word| word.replace(char::is_control, ""))
+        .collect::<Vec<_>>()
+        .join(" ")
+}

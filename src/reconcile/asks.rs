@@ -1,0 +1,61 @@
+//! What a command asks of whoever reconciles, through a row in the state.
+
+use serde::{Deserialize, Serialize};
+
+use super::forcing::Selection;
+use crate::state::{NewRequest, Request, Scope};
+
+/// The built-in set of URLs that no manifest declares.
+pub const ADHOC: &str = "adhoc";
+
+/// What a command asks the reconciling process for, through a row in the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Ask {
+    /// Send again.
+    Invalidate(Selection),
+    /// Send URLs that no set declares; waits until they are accepted or refused.
+    Adhoc {
+        /// To this Cdn.
+        cdn: String,
+        /// Byte for byte.
+        urls: Vec<String>,
+    },
+    /// Let a blocked plan through.
+    Approve {
+        /// Its id, or the beginning of it.
+        plan: String,
+    },
+    /// Send nothing.
+    Suspend(Scope),
+    /// Send again.
+    Resume(Scope),
+}
+
+impl Ask {
+    /// The kind that the row shows.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Invalidate(_) => "invalidate",
+            Self::Adhoc { .. } => ADHOC,
+            Self::Approve { .. } => "approve",
+            Self::Suspend(_) => "suspend",
+            Self::Resume(_) => "resume",
+        }
+    }
+
+    /// The row that asks for it; `by` names who asks, for the history.
+    pub fn row(&self, by: &str) -> NewRequest {
+        let arg = serde_json::to_value(self).expect("strings and lists of them become JSON");
+        NewRequest {
+            kind: self.kind().to_owned(),
+            arg,
+            by: by.to_owned(),
+        }
+    }
+
+    /// What a row asks for.
+    pub fn of(request: &Request) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(request.asked.arg.clone())
+    }
+}

@@ -1,0 +1,310 @@
+//! The lanes of a run: what is recorded before anything is sent, and what may
+//! be sent now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Error;
+use super::planning::Planned;
+use super::run::Run;
+use crate::batch::lane::{Lane, Settings};
+use crate::batch::queue::{ItemSource, ListSource, Work};
+use crate::batch::rate::{Budget, Class};
+use crate::declare::Cdn;
+use crate::digest::{Digest, Entry, Key};
+use crate::expand::Expansion;
+use crate::plan::recorded::{LedgerId, TargetId};
+use crate::plan::{SetPlan, TargetPlan};
+use crate::state::{Approval, Begin};
+use crate::submit::engine::Outbound;
+use crate::wire::Wire;
+
+/// An approval that nobody used is forgotten after this long.
+const APPROVAL_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+impl Run<'_> {
+    /// Makes durable what a plan changes before anything of it is sent, and
+    /// loads the lanes with what may go now.
+    pub(super) fn begin(&mut self, planned: &mut Planned) -> Result<Vec<Outbound>, Error> {
+        let now_ms = self.tools.clock.now_ms();
+        let rows = self.target_rows()?;
+        let mut begins = Vec::new();
+        let mut begun = Vec::new();
+        for set in &mut planned.plan.sets {
+            let is_unchanged = planned.unchanged.contains(&set.set);
+            for target in set
+                .targets
+                .iter_mut()
+                .filter(|target| !is_unchanged && begins_with(target))
+            {
+                let row = rows[&target.target];
+                begins.push(begin_of(&set.set, set.id, target, row, now_ms));
+                begun.push(target);
+            }
+        }
+        self.store.begin(&begins, now_ms)?;
+        self.let_through()?;
+        for (target, begin) in begun.into_iter().zip(begins) {
+            give_back(target, begin);
+        }
+        self.load_lanes(planned, now_ms)
+    }
+
+    fn load_lanes(&mut self, planned: &Planned, now_ms: i64) -> Result<Vec<Outbound>, Error> {
+        let ledgers = self.ledgers()?;
+        let gates = self.gates()?;
+        let mut outbound = self.outbound()?;
+        for set in &planned.plan.sets {
+            for target in open_tier(set, &gates, now_ms) {
+                let ledger = ledgers[&(set.set.clone(), target.target.clone())];
+                let mut lanes = outbound.iter_mut();
+                let lane = lanes.find(|outbound| outbound.provider.target() == target.target);
+                if let Some(outbound) = lane.filter(|outbound| outbound.lane.halt().is_none()) {
+                    let cdn = &self.declared.cdns[&target.cdn];
+                    load(&mut outbound.lane, set, target, ledger, (planned, cdn));
+                }
+            }
+        }
+        Ok(outbound)
+    }
+
+    /// A lane for every target declared, none with work; those that stopped in
+    /// this process stay stopped.
+    pub(super) fn outbound(&mut self) -> Result<Vec<Outbound>, Error> {
+        let mut all: Vec<Outbound> = Vec::new();
+        for cdn in self.declared.cdns.values() {
+            if all
+                .iter()
+                .any(|outbound| outbound.provider.target() == cdn.provider.target())
+            {
+                continue;
+            }
+            let row = self.store.target(cdn.provider.target())?;
+            let settings = Settings {
+                target: row.id,
+                max_items: cdn.max_batch as usize,
+                concurrency: cdn.concurrency as usize,
+                settle_ms: cdn.settle_ms,
+                cdn: cdn.digest,
+            };
+            let mut lane = Lane::new(
+                settings,
+                Budget::new(&cdn.rate, &row.tats),
+                row.retry_at_ms,
+                row.attempts,
+            );
+            let halted = self
+                .outcome
+                .targets
+                .get(&cdn.name)
+                .and_then(|target| target.halt.clone());
+            if let Some(halt) = halted {
+                lane.stop(halt.kind, halt.reason);
+            }
+            let provider = Arc::clone(&cdn.provider);
+            all.push(Outbound {
+                target: row.id,
+                cdn: cdn.name.clone(),
+                provider,
+                facts: row.facts,
+                lane,
+            });
+        }
+        Ok(all)
+    }
+
+    fn target_rows(&mut self) -> Result<BTreeMap<String, TargetId>, Error> {
+        let mut rows = BTreeMap::new();
+        for cdn in self.declared.cdns.values() {
+            let target = cdn.provider.target();
+            rows.insert(target.to_owned(), self.store.target(target)?.id);
+        }
+        Ok(rows)
+    }
+
+    fn ledgers(&self) -> Result<BTreeMap<(String, String), LedgerId>, Error> {
+        let sets = self.store.sets()?;
+        let ledgers = sets.into_iter().flat_map(|set| {
+            let name = set.name;
+            set.ledgers
+                .into_iter()
+                .map(move |(target, ledger)| ((name.clone(), target), ledger.id))
+        });
+        Ok(ledgers.collect())
+    }
+
+    /// By ledger: until when the next tier waits.
+    fn gates(&self) -> Result<BTreeMap<LedgerId, i64>, Error> {
+        let sets = self.store.sets()?;
+        let ledgers = sets.iter().flat_map(|set| set.ledgers.values());
+        Ok(ledgers
+            .filter_map(|ledger| Some((ledger.id, ledger.gate_ms?)))
+            .collect())
+    }
+
+    /// When the first outer tier that has something to send may start.
+    pub(super) fn next_gate(&self, planned: &Planned) -> Result<Option<i64>, Error> {
+        let gates = self.gates()?;
+        let waiting = planned.plan.sets.iter().filter_map(|set| {
+            let first = set.targets.iter().find(|target| !target.is_fresh())?;
+            let is_free =
+                first.hold.is_none() && first.block.is_none() && !self.is_halted(&first.cdn);
+            if first.tier == 0 || !is_free {
+                return None;
+            }
+            gate_before(set, first.tier, &gates)
+        });
+        Ok(waiting
+            .filter(|gate_ms| *gate_ms > self.tools.clock.now_ms())
+            .min())
+    }
+}
+
+/// Whether anything of a target's plan is to be recorded: a blocked one marks nothing.
+fn begins_with(target: &TargetPlan) -> bool {
+    let is_blocked = target.block.is_some() && target.items() == 0 && target.approve.is_empty();
+    // Recording is not sending: what is adopted is recorded while it is held, too.
+    (target.hold.is_none() && !is_blocked) || !target.record.is_empty()
+}
+
+/// What is recorded before anything of a target's plan is sent. The entries to
+/// send are lent to it, since there may be ten million of them.
+pub(super) fn begin_of(
+    set: &str,
+    id: Digest,
+    target: &mut TargetPlan,
+    row: TargetId,
+    now_ms: i64,
+) -> Begin {
+    let approve = std::mem::take(&mut target.approve);
+    let approval = (!approve.is_empty()).then(|| Approval {
+        plan: id,
+        entries: approve,
+        expires_ms: now_ms.saturating_add(APPROVAL_MS),
+    });
+    let is_held = target.hold.is_some();
+    let mut owe = if is_held {
+        Vec::new()
+    } else {
+        std::mem::take(&mut target.send)
+    };
+    if !is_held && !target.forced.is_empty() {
+        owe.extend(&target.forced);
+        owe.sort_unstable();
+    }
+    Begin {
+        set: set.to_owned(),
+        target: row,
+        wire: target.wire,
+        desired: target.desired,
+        owe,
+        record: std::mem::take(&mut target.record),
+        departed: std::mem::take(&mut target.departed),
+        forget: Vec::new(),
+        approve: approval,
+    }
+}
+
+/// The inverse of the lending in [`begin_of`].
+fn give_back(target: &mut TargetPlan, begin: Begin) {
+    if target.hold.is_some() {
+        return;
+    }
+    target.send = begin.owe;
+    let forced = &target.forced;
+    target
+        .send
+        .retain(|entry| forced.is_empty() || forced.binary_search(entry).is_err());
+}
+
+/// The targets of the innermost tier that has something to send, if every
+/// tier inside it has settled.
+fn open_tier<'p>(
+    set: &'p SetPlan,
+    gates: &BTreeMap<LedgerId, i64>,
+    now_ms: i64,
+) -> Vec<&'p TargetPlan> {
+    let Some(tier) = set
+        .targets
+        .iter()
+        .find(|target| !target.is_fresh())
+        .map(|target| target.tier)
+    else {
+        return Vec::new();
+    };
+    if gate_before(set, tier, gates).is_some_and(|gate_ms| gate_ms > now_ms) {
+        return Vec::new();
+    }
+    let targets = set
+        .targets
+        .iter()
+        .filter(|target| target.tier == tier && target.hold.is_none());
+    targets.filter(|target| target.items() > 0).collect()
+}
+
+fn gate_before(set: &SetPlan, tier: usize, gates: &BTreeMap<LedgerId, i64>) -> Option<i64> {
+    let inner = set.targets.iter().filter(|target| target.tier < tier);
+    inner
+        .filter_map(|target| gates.get(&target.ledger?).copied())
+        .max()
+}
+
+fn load(
+    lane: &mut Lane,
+    set: &SetPlan,
+    target: &TargetPlan,
+    ledger: LedgerId,
+    (planned, cdn): (&Planned, &Cdn),
+) {
+    let parts = [
+        (Class::Forced, &target.forced),
+        (Class::Planned, &target.send),
+    ];
+    for (class, entries) in parts.into_iter().filter(|(_, entries)| !entries.is_empty()) {
+        let source: Box<dyn ItemSource> = match planned.expansions.get(&set.set) {
+            Some(expansion) => Box::new(ExpansionSource::new(expansion, &cdn.wire)),
+            None => Box::new(adhoc(planned, entries)),
+        };
+        lane.add(Work::new(&set.set, ledger, class, entries.clone(), source));
+    }
+}
+
+fn adhoc(planned: &Planned, entries: &[Entry]) -> ListSource {
+    let item = |entry: &Entry| Some((entry.key(), planned.adhoc.get(&entry.key())?.clone()));
+    ListSource::new(entries.iter().filter_map(item))
+}
+
+/// A cursor into a set's expansion: URLs come into being batch by batch.
+#[derive(Debug)]
+struct ExpansionSource {
+    expansion: Arc<Expansion>,
+    wire: Wire,
+    next: Option<u64>,
+}
+
+impl ExpansionSource {
+    fn new(expansion: &Arc<Expansion>, wire: &Wire) -> Self {
+        Self {
+            expansion: Arc::clone(expansion),
+            wire: wire.clone(),
+            next: Some(0),
+        }
+    }
+}
+
+impl ItemSource for ExpansionSource {
+    fn read(
+        &mut self,
+        wanted: &(dyn Fn(Key) -> bool + Sync),
+        at_most: usize,
+    ) -> Vec<(Key, Box<str>)> {
+        while let Some(from) = self.next {
+            let found = self.expansion.find(&self.wire, from, wanted, at_most);
+            self.next = found.next;
+            if !found.items.is_empty() {
+                return found.items;
+            }
+        }
+        Vec::new()
+    }
+}

@@ -1,0 +1,137 @@
+//! Reports: values as text, JSON, Markdown, annotations and SARIF.
+//!
+//! Each command turns what it found into a [`Report`]: a [`Body`] that people
+//! read and a wire value that programs read. Every format is made from these
+//! two, so that no format can say less than another.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::manifest::{Place, Problem};
+
+pub mod condition;
+pub mod cost;
+pub mod escape;
+pub mod excerpt;
+pub mod explain;
+pub mod finding;
+pub mod github;
+pub mod history;
+pub mod json;
+pub mod markdown;
+pub mod number;
+pub mod plan;
+pub mod reconcile;
+pub mod sarif;
+pub mod schema;
+pub mod status;
+pub mod text;
+pub mod urls;
+pub mod validate;
+
+/// A place as `file:line`.
+pub fn place(place: &Place) -> String {
+    match place.line {
+        0 => place.file.to_string(),
+        line => format!("{}:{line}", place.file),
+    }
+}
+
+/// How a result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people, at a terminal or in a log.
+    Text,
+    /// One JSON document, with a `format` and a schema.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+    /// For a comment on a pull request.
+    Markdown,
+    /// Annotations for a GitHub job, with its summary beside them.
+    Github,
+    /// For code scanning; of `validate` alone.
+    Sarif,
+}
+
+/// What a command found.
+#[derive(Debug)]
+pub struct Report<W> {
+    /// For people.
+    pub body: Body,
+    /// For programs.
+    pub wire: W,
+}
+
+impl<W: Serialize + JsonSchema> Report<W> {
+    /// The whole report in `format`, ending with a line break.
+    pub fn render(&self, format: Format, is_coloured: bool) -> String {
+        match format {
+            Format::Text => text::render(&self.body, is_coloured),
+            Format::Json => json::document(&self.wire),
+            Format::Jsonl => json::lines(&self.wire),
+            Format::Markdown => markdown::render(&self.body, markdown::COMMENT_LIMIT),
+            Format::Github => github::annotations(&self.body),
+            Format::Sarif => sarif::render(&self.body.problems),
+        }
+    }
+}
+
+/// What people read, whatever the format.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    /// Names the command's result, such as `Plan`.
+    pub title: &'static str,
+    /// What the cells of a row are.
+    pub columns: Vec<&'static str>,
+    /// In the order they are to be read.
+    pub rows: Vec<Row>,
+    /// What is true of all of it, and the command to run next.
+    pub notes: Vec<String>,
+    /// Shown after the rows: nearest to the prompt.
+    pub problems: Vec<Problem>,
+    /// One line.
+    pub summary: String,
+}
+
+/// One thing reported on.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// What becomes of it.
+    pub sign: Sign,
+    /// One for each column.
+    pub cells: Vec<String>,
+    /// Lines that belong under it.
+    pub details: Vec<String>,
+    /// How many more there are than `details` shows.
+    pub more: u64,
+}
+
+/// What becomes of a row's thing; never only a colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sign {
+    /// Seen for the first time.
+    New,
+    /// To be sent again.
+    Changed,
+    /// As it should be.
+    #[default]
+    Same,
+    /// Waits for a person.
+    Blocked,
+    /// Went wrong.
+    Failed,
+}
+
+impl Sign {
+    /// The character at the start of the line.
+    pub fn symbol(self) -> char {
+        match self {
+            Self::New => '+',
+            Self::Changed => '~',
+            Self::Same => '=',
+            Self::Blocked => '!',
+            Self::Failed => 'x',
+        }
+    }
+}

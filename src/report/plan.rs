@@ -1,0 +1,378 @@
+//! What a plan would send, and why.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::cost::Cost;
+use super::finding::Finding;
+use super::number::{counted, grouped, instant};
+use super::{Body, Report, Row, Sign};
+use crate::manifest::{Problem, distinct};
+use crate::plan::diff::Reasons;
+use crate::plan::policy::{Block, Limit};
+use crate::plan::{Bootstrap, First, Hold, Plan, SetPlan, TargetPlan};
+
+/// `freshen.plan/v1`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanDocument {
+    /// `freshen.plan/v1`.
+    pub format: &'static str,
+    /// Items that would be sent now.
+    pub items: u64,
+    /// Calls they take at the declared batch sizes.
+    pub calls: u64,
+    /// Seconds they take at the declared rates.
+    pub seconds: u64,
+    /// Calls they take once everything is approved.
+    pub approved_calls: u64,
+    /// Seconds they take once everything is approved.
+    pub approved_seconds: u64,
+    /// Whether anything waits for an approval.
+    pub is_blocked: bool,
+    /// Items of a first run that are more than goes without a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<u64>,
+    /// By name.
+    pub sets: Vec<SetDocument>,
+    /// In the order of files and lines.
+    pub problems: Vec<Finding>,
+}
+
+/// One set of a plan.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SetDocument {
+    /// `metadata.name`.
+    pub name: String,
+    /// What an approval names.
+    pub plan: String,
+    /// Where it is declared, as `file:line`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Tier by tier, inner first.
+    pub targets: Vec<TargetDocument>,
+}
+
+/// One target of a set.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetDocument {
+    /// Name of the Cdn.
+    pub cdn: String,
+    /// Counted from 0, inner first.
+    pub tier: u64,
+    /// Why nothing is sent for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
+    /// Desired items, after folding.
+    pub total: u64,
+    /// Items that would be sent now.
+    pub items: u64,
+    /// Of them: not in the ledger.
+    pub new: u64,
+    /// Of them: recorded at another revision.
+    pub revised: u64,
+    /// Of them: owed since an earlier plan.
+    pub owed: u64,
+    /// Of them: asked for with `invalidate`.
+    pub forced: u64,
+    /// Items that are no longer declared.
+    pub departed: u64,
+    /// Recorded as fresh without being sent.
+    pub recorded: u64,
+    /// Not sent: the CDN refused them at this revision.
+    pub refused: u64,
+    /// Not sent: an inner tier refused them.
+    pub held: u64,
+    /// Items that wait for an approval.
+    pub blocked: u64,
+    /// The limit they are over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// Some of the items, where asked for.
+    pub urls: Vec<String>,
+}
+
+/// What a plan does not know about itself.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// Calls and time at the declared batch sizes and rates.
+    pub cost: Cost,
+    /// Some URLs of (set, Cdn), where asked for.
+    pub urls: BTreeMap<(String, String), Vec<String>>,
+    /// Found while declaring and expanding.
+    pub problems: Vec<Problem>,
+}
+
+/// The report on `plan`.
+pub fn report(plan: &Plan, mut context: Context) -> Report<PlanDocument> {
+    context.problems = distinct(context.problems);
+    let wire = document(plan, &context);
+    let (changed, same): (Vec<_>, Vec<_>) = plan
+        .sets
+        .iter()
+        .partition(|set| set.targets.iter().any(is_worth_a_row));
+    let body = Body {
+        title: "Plan",
+        columns: vec!["set", "cdn", "items", "why", "where"],
+        rows: changed.iter().flat_map(|set| rows(set, &context)).collect(),
+        notes: notes(plan, same.len() as u64),
+        summary: summary(plan, &context),
+        problems: context.problems,
+    };
+    Report { body, wire }
+}
+
+fn is_worth_a_row(target: &TargetPlan) -> bool {
+    let silent = target.refused + target.held + target.record.len() as u64;
+    !target.is_fresh() || target.hold.is_some() || silent > 0 || !target.departed.is_empty()
+}
+
+fn rows(set: &SetPlan, context: &Context) -> Vec<Row> {
+    let shown = set.targets.iter().filter(|target| is_worth_a_row(target));
+    shown
+        .map(|target| {
+            let key = (set.set.clone(), target.cdn.clone());
+            let details = context.urls.get(&key).cloned().unwrap_or_default();
+            let waiting = target.block.map_or(0, |block| block.items);
+            let more = (target.items() + waiting).saturating_sub(details.len() as u64);
+            Row {
+                sign: sign(target),
+                cells: vec![
+                    set.set.clone(),
+                    target.cdn.clone(),
+                    amount(target),
+                    why(set, target),
+                    place(set).unwrap_or_default(),
+                ],
+                more: if details.is_empty() { 0 } else { more },
+                details,
+            }
+        })
+        .collect()
+}
+
+fn sign(target: &TargetPlan) -> Sign {
+    if target.block.is_some() || target.hold.is_some() {
+        Sign::Blocked
+    } else if target.items() == 0 {
+        Sign::Same
+    } else if target.first.is_some() {
+        Sign::New
+    } else {
+        Sign::Changed
+    }
+}
+
+fn amount(target: &TargetPlan) -> String {
+    let sent = target.items() + target.block.map_or(0, |block| block.items);
+    format!("+{} of {}", grouped(sent), counted(target.total, "URL"))
+}
+
+fn why(set: &SetPlan, target: &TargetPlan) -> String {
+    let mut parts = Vec::new();
+    match target.first {
+        Some(First::NewSet) => parts.push("new set".to_owned()),
+        Some(First::WireChanged) => parts.push("wire form changed".to_owned()),
+        None => parts.extend(reasons(target.reasons)),
+    }
+    let silent = [
+        (target.record.len() as u64, "recorded as fresh"),
+        (target.departed.len() as u64, "no longer declared"),
+        (target.refused, "refused earlier"),
+        (target.held, "refused by an inner tier"),
+    ];
+    parts.extend(
+        silent
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{} {what}", grouped(*count))),
+    );
+    if let Some(block) = target.block {
+        parts.push(format!("BLOCKED: {}", blocked(block)));
+        parts.push(format!("freshen approve {}", set.id.short()));
+    }
+    parts.extend(target.hold.as_ref().map(hold));
+    parts.join(", ")
+}
+
+fn reasons(reasons: Reasons) -> Vec<String> {
+    [
+        (reasons.new, "new URL"),
+        (reasons.revised, "new revision"),
+        (reasons.owed, "owed"),
+        (reasons.forced, "forced"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, noun)| match noun {
+        "owed" | "forced" => format!("{} {noun}", grouped(count)),
+        _ => counted(count, noun),
+    })
+    .collect()
+}
+
+/// The limit that something is over.
+pub fn blocked(block: Block) -> String {
+    match block.limit {
+        Limit::MaxUrls(limit) => format!("more than maxUrls {}", grouped(limit)),
+        Limit::MaxShare { percent, of } => {
+            format!("more than maxShare {percent} % of {}", grouped(of))
+        }
+    }
+}
+
+fn hold(hold: &Hold) -> String {
+    match hold {
+        Hold::Suspended => "suspended".to_owned(),
+        Hold::NotBefore(ms) => format!("not before {}", instant(*ms)),
+    }
+}
+
+fn place(set: &SetPlan) -> Option<String> {
+    set.place.as_ref().map(super::place)
+}
+
+fn notes(plan: &Plan, unchanged: u64) -> Vec<String> {
+    let mut notes = Vec::new();
+    if unchanged > 0 {
+        notes.push(format!("= {} unchanged", counted(unchanged, "set")));
+    }
+    notes.extend(choices(plan));
+    notes
+}
+
+/// What can be done about what is blocked: send it, or record it as fresh.
+pub(super) fn choices(plan: &Plan) -> Option<String> {
+    let is_blocked = |set: &&SetPlan| set.targets.iter().any(|target| target.block.is_some());
+    let blocked: Vec<&SetPlan> = plan.sets.iter().filter(is_blocked).collect();
+    let approve = match blocked[..] {
+        [] => None,
+        [set] => Some(format!("`freshen approve {}`", set.id.short())),
+        _ => Some("`freshen approve PLAN` for each plan named above".to_owned()),
+    };
+    if let Some(bootstrap) = plan.bootstrap {
+        let send =
+            approve.unwrap_or_else(|| "`freshen reconcile --bootstrap invalidate`".to_owned());
+        return Some(bootstrap_choices(bootstrap, &send));
+    }
+    let adopt = match blocked[..] {
+        [set] => set.set.as_str(),
+        _ => "SET",
+    };
+    approve.map(|approve| {
+        format!(
+            "! BLOCKED. To send: {approve}. If the CDN has it all already: `freshen state adopt {adopt}`."
+        )
+    })
+}
+
+/// What a first run that is too large waits for.
+fn bootstrap_choices(bootstrap: Bootstrap, send: &str) -> String {
+    format!(
+        "! BLOCKED: {} and no earlier state (without a word go {}). If the CDN has them all already: \
+         `freshen reconcile --bootstrap adopt`; to send them: {send}.",
+        counted(bootstrap.items, "URL"),
+        grouped(bootstrap.limit),
+    )
+}
+
+/// Items that wait for an approval; a first run that is too large sends none.
+pub(super) fn waiting(plan: &Plan) -> u64 {
+    let blocks = plan.targets().filter_map(|target| target.block);
+    let blocked: u64 = blocks.map(|block| block.items).sum();
+    match plan.bootstrap {
+        None => blocked,
+        Some(_) => blocked + plan.items(),
+    }
+}
+
+fn summary(plan: &Plan, context: &Context) -> String {
+    let waiting = waiting(plan);
+    let blocked = counted(waiting, "URL");
+    let items = match plan.bootstrap {
+        None => plan.items(),
+        Some(_) => 0,
+    };
+    let cost = &context.cost;
+    match (items, waiting) {
+        (0, 0) if plan.held() > 0 => {
+            format!(
+                "Plan: nothing to send now; {} held.",
+                counted(plan.held(), "URL")
+            )
+        }
+        (0, 0) if !context.problems.is_empty() => {
+            "Plan: nothing to send, as far as could be judged.".to_owned()
+        }
+        (0, 0) => "Plan: nothing to send; every CDN has been told.".to_owned(),
+        (0, _) => format!(
+            "Plan: nothing to send without approval. {blocked} blocked: {}.",
+            cost.approved()
+        ),
+        (_, 0) => format!("Plan: {} to send in {}.", counted(items, "URL"), cost.now()),
+        _ => format!(
+            "Plan: {} to send in {}. {blocked} blocked; with them: {}.",
+            counted(items, "URL"),
+            cost.now(),
+            cost.approved(),
+        ),
+    }
+}
+
+fn document(plan: &Plan, context: &Context) -> PlanDocument {
+    PlanDocument {
+        format: "freshen.plan/v1",
+        items: plan.items(),
+        calls: context.cost.calls,
+        seconds: context.cost.seconds,
+        approved_calls: context.cost.approved_calls,
+        approved_seconds: context.cost.approved_seconds,
+        is_blocked: plan.is_blocked(),
+        bootstrap: plan.bootstrap.map(|bootstrap| bootstrap.items),
+        sets: plan
+            .sets
+            .iter()
+            .map(|set| set_document(set, context))
+            .collect(),
+        problems: Finding::all(&context.problems),
+    }
+}
+
+fn set_document(set: &SetPlan, context: &Context) -> SetDocument {
+    SetDocument {
+        name: set.set.clone(),
+        plan: set.id.to_string(),
+        place: place(set),
+        targets: set
+            .targets
+            .iter()
+            .map(|target| target_document(set, target, context))
+            .collect(),
+    }
+}
+
+fn target_document(set: &SetPlan, target: &TargetPlan, context: &Context) -> TargetDocument {
+    let key = (set.set.clone(), target.cdn.clone());
+    TargetDocument {
+        cdn: target.cdn.clone(),
+        tier: target.tier as u64,
+        hold: target.hold.as_ref().map(hold),
+        total: target.total,
+        items: target.items(),
+        new: target.reasons.new,
+        revised: target.reasons.revised,
+        owed: target.reasons.owed,
+        forced: target.reasons.forced,
+        departed: target.departed.len() as u64,
+        recorded: target.record.len() as u64,
+        refused: target.refused,
+        held: target.held,
+        blocked: target.block.map_or(0, |block| block.items),
+        limit: target.block.map(blocked),
+        urls: context.urls.get(&key).cloned().unwrap_or_default(),
+    }
+}

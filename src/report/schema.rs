@@ -1,0 +1,25 @@
+//! The JSON Schemas of what is written with `-o json`.
+
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
+
+use super::{explain, history, plan, reconcile, status, urls, validate};
+
+/// By file name under `schemas/`, without its ending.
+pub fn all() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("expand", of::<urls::Expanded>()),
+        ("explain", of::<explain::Explained>()),
+        ("history", of::<history::HistoryDocument>()),
+        ("plan", of::<plan::PlanDocument>()),
+        ("reconcile", of::<reconcile::Reconciled>()),
+        ("status", of::<status::StatusDocument>()),
+        ("validate", of::<validate::Validation>()),
+    ]
+}
+
+fn of<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft07()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<T>()
+}

@@ -1,0 +1,359 @@
+//! What is recorded, and what stands in the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::condition::{Condition, Standing};
+use super::history::outcome;
+use super::number::{counted, duration, grouped, instant};
+use super::{Body, Report, Row, Sign};
+use crate::plan::Plan;
+use crate::plan::recorded::{LedgerId, RecordedLedger, RecordedSet, Refusal};
+use crate::reconcile::asks::ADHOC;
+use crate::state::{BatchRecord, Holder, Request, Scope, Suspension, TargetRecord};
+
+/// `freshen.status/v1`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusDocument {
+    /// `freshen.status/v1`.
+    pub format: &'static str,
+    /// Grows with every change of the state.
+    pub serial: u64,
+    /// Who reconciles with the state now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// By name, a line for each target.
+    pub sets: Vec<SetDocument>,
+    /// Targets that cannot be called now, or that refused URLs.
+    pub targets: Vec<TargetDocument>,
+    /// What is held back until it is resumed.
+    pub suspensions: Vec<String>,
+    /// Requests that nobody has answered yet.
+    pub requests: Vec<String>,
+}
+
+/// A set at a target.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SetDocument {
+    /// `metadata.name`.
+    pub name: String,
+    /// Provider kind, endpoint and account.
+    pub target: String,
+    /// Entries recorded.
+    pub entries: u64,
+    /// How it stands.
+    pub condition: Condition,
+    /// Items to be sent, or under way.
+    pub pending: u64,
+    /// Items that wait for an approval.
+    pub blocked: u64,
+    /// Items that this CDN refused, or one of an inner tier.
+    pub refused: u64,
+    /// What an approval names, where one is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Until when `notBefore` holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<String>,
+    /// What came of its last batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_result: Option<String>,
+    /// When that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<String>,
+    /// Seconds that it has not been declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_seconds: Option<u64>,
+}
+
+/// A target with trouble.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetDocument {
+    /// Provider kind, endpoint and account.
+    pub target: String,
+    /// Why nothing is sent until something changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halted: Option<String>,
+    /// When it may be called again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<String>,
+    /// URLs that it refused.
+    pub refusals: Vec<RefusalDocument>,
+}
+
+/// A refused URL.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusalDocument {
+    /// As it was sent.
+    pub url: String,
+    /// The CDN's code.
+    pub code: String,
+    /// The CDN's words.
+    pub message: String,
+    /// When.
+    pub at: String,
+}
+
+/// A set, and the target's identity.
+pub type SetAt = (String, String);
+
+/// What is read from a state, and what is planned on top of it.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Of every set that can be planned; empty without manifests.
+    pub plan: Plan,
+    /// Sets that have errors.
+    pub broken: BTreeSet<String>,
+    /// Items in open batches.
+    pub under_way: BTreeMap<LedgerId, u64>,
+    /// The last batch with a share of each.
+    pub last: BTreeMap<SetAt, BatchRecord>,
+    /// Of the state.
+    pub serial: u64,
+    /// Who holds it.
+    pub holder: Option<Holder>,
+    /// By name.
+    pub sets: Vec<RecordedSet>,
+    /// Each with what it refused.
+    pub targets: Vec<(TargetRecord, Vec<Refusal>)>,
+    /// What is held back.
+    pub suspensions: Vec<Suspension>,
+    /// Unanswered.
+    pub requests: Vec<Request>,
+}
+
+/// The report on `recorded`.
+pub fn report(recorded: &Recorded) -> Report<StatusDocument> {
+    let wire = document(recorded);
+    let mut rows: Vec<Row> = wire.sets.iter().map(set_row).collect();
+    rows.extend(wire.targets.iter().map(target_row));
+    let mut notes = Vec::new();
+    notes.extend(
+        wire.holder
+            .iter()
+            .map(|holder| format!("The state is held by {holder}.")),
+    );
+    notes.extend(
+        wire.suspensions
+            .iter()
+            .map(|scope| format!("Suspended: {scope}.")),
+    );
+    notes.extend(
+        wire.requests
+            .iter()
+            .map(|request| format!("Not answered yet: {request}.")),
+    );
+    let sets: BTreeSet<&str> = wire.sets.iter().map(|set| set.name.as_str()).collect();
+    let is_fresh = |set: &&SetDocument| set.condition == Condition::Fresh;
+    let fresh = wire.sets.iter().filter(is_fresh).count();
+    let body = Body {
+        title: "Status",
+        columns: vec!["set", "target", "recorded", "condition", "last result"],
+        rows,
+        notes,
+        problems: Vec::new(),
+        summary: format!(
+            "{}; fresh at {} of {}.",
+            counted(sets.len() as u64, "set"),
+            grouped(fresh as u64),
+            counted(wire.sets.len() as u64, "target"),
+        ),
+    };
+    Report { body, wire }
+}
+
+fn document(recorded: &Recorded) -> StatusDocument {
+    let targets = recorded
+        .targets
+        .iter()
+        .map(|(target, refusals)| TargetDocument {
+            target: target.identity.clone(),
+            halted: target
+                .halted
+                .as_ref()
+                .map(|halt| format!("{}: {}", halt.kind, halt.message)),
+            retry_at: target.retry_at_ms.map(instant),
+            refusals: refusals.iter().map(refusal).collect(),
+        });
+    StatusDocument {
+        format: "freshen.status/v1",
+        serial: recorded.serial,
+        holder: recorded.holder.as_ref().map(ToString::to_string),
+        sets: sets(recorded),
+        targets: targets.filter(TargetDocument::has_trouble).collect(),
+        suspensions: recorded.suspensions.iter().map(suspension).collect(),
+        requests: recorded.requests.iter().map(request).collect(),
+    }
+}
+
+impl TargetDocument {
+    fn has_trouble(&self) -> bool {
+        self.halted.is_some() || self.retry_at.is_some() || !self.refusals.is_empty()
+    }
+}
+
+/// Every set at every target, whether it is recorded, planned or both.
+fn sets(recorded: &Recorded) -> Vec<SetDocument> {
+    let ledgers = recorded.sets.iter().flat_map(|set| {
+        let ledgers = set.ledgers.iter();
+        ledgers
+            .map(move |(target, ledger)| ((set.name.clone(), target.clone()), Some((set, ledger))))
+    });
+    let planned = recorded.plan.sets.iter().flat_map(|set| {
+        let targets = set.targets.iter();
+        targets.map(move |target| ((set.set.clone(), target.target.clone()), None))
+    });
+    // What is recorded comes last, and takes the place of what is only planned.
+    let all: BTreeMap<SetAt, Option<(&RecordedSet, &RecordedLedger)>> =
+        planned.chain(ledgers).collect();
+    all.into_iter()
+        .map(|(at, ledger)| set_document(recorded, at, ledger))
+        .collect()
+}
+
+fn set_document(
+    recorded: &Recorded,
+    at: SetAt,
+    ledger: Option<(&RecordedSet, &RecordedLedger)>,
+) -> SetDocument {
+    // No manifest ever declares the built-in set.
+    let missing_ms = ledger.and_then(|(set, _)| set.missing_ms.filter(|_| set.name != ADHOC));
+    let standing = standing(recorded, &at, ledger, missing_ms.is_some());
+    let last = recorded.last.get(&at);
+    let (name, target) = at;
+    SetDocument {
+        name,
+        target,
+        entries: ledger.map_or(0, |(_, ledger)| ledger.count),
+        condition: standing.condition,
+        pending: standing.pending,
+        blocked: standing.blocked,
+        refused: standing.refused,
+        plan: standing.plan,
+        held_until: standing.held_until,
+        last_result: last.map(|batch| outcome(batch.outcome.as_ref())),
+        last_at: last.map(|batch| instant(batch.closed_ms.unwrap_or(batch.opened_ms))),
+        missing_seconds: missing_ms.map(|ms| ms / 1000),
+    }
+}
+
+fn standing(
+    recorded: &Recorded,
+    (name, identity): &SetAt,
+    ledger: Option<(&RecordedSet, &RecordedLedger)>,
+    is_missing: bool,
+) -> Standing {
+    let under_way = ledger.and_then(|(_, ledger)| recorded.under_way.get(&ledger.id));
+    let under_way = under_way.copied().unwrap_or(0);
+    let plan = &recorded.plan;
+    let set = plan.sets.iter().find(|set| set.set == *name);
+    let target = set.and_then(|set| {
+        let mut targets = set.targets.iter();
+        Some((set, targets.find(|target| target.target == *identity)?))
+    });
+    if let Some((set, target)) = target {
+        return Standing::of(plan, set, target, under_way);
+    }
+    let condition = if recorded.broken.contains(name) {
+        Condition::Broken
+    } else if is_missing {
+        Condition::Undeclared
+    } else if under_way > 0 || ledger.is_some_and(|(_, ledger)| !ledger.is_settled) {
+        Condition::Pending
+    } else {
+        Condition::Fresh
+    };
+    Standing {
+        condition,
+        pending: under_way,
+        ..Standing::default()
+    }
+}
+
+fn refusal(refusal: &Refusal) -> RefusalDocument {
+    RefusalDocument {
+        url: refusal.item.clone(),
+        code: refusal.code.clone(),
+        message: refusal.message.clone(),
+        at: instant(refusal.at_ms),
+    }
+}
+
+fn suspension(suspension: &Suspension) -> String {
+    let what = match &suspension.scope {
+        Scope::All => "everything".to_owned(),
+        Scope::Set(name) => format!("set {name}"),
+        Scope::Cdn(name) => format!("Cdn {name}"),
+    };
+    format!("{what}, since {}", instant(suspension.at_ms))
+}
+
+fn request(request: &Request) -> String {
+    let asked = &request.asked;
+    format!(
+        "{} by {} at {}",
+        asked.kind,
+        asked.by,
+        instant(request.at_ms)
+    )
+}
+
+fn set_row(set: &SetDocument) -> Row {
+    let standing = Standing {
+        condition: set.condition,
+        pending: set.pending,
+        blocked: set.blocked,
+        refused: set.refused,
+        plan: set.plan.clone(),
+        held_until: set.held_until.clone(),
+    };
+    let mut words = standing.words();
+    if let Some(seconds) = set.missing_seconds {
+        words.push_str(&[" for ", &duration(seconds)].concat());
+    }
+    let last = set.last_result.as_ref().zip(set.last_at.as_ref());
+    let last = last.map(|(result, at)| format!("{at} {result}"));
+    Row {
+        sign: standing.sign(),
+        cells: vec![
+            set.name.clone(),
+            set.target.clone(),
+            counted(set.entries, "URL"),
+            words,
+            last.unwrap_or_default(),
+        ],
+        ..Row::default()
+    }
+}
+
+fn target_row(target: &TargetDocument) -> Row {
+    let halted = target.halted.clone();
+    let retry = target
+        .retry_at
+        .as_ref()
+        .map(|at| format!("not before {at}"));
+    let state: Vec<String> = halted.into_iter().chain(retry).collect();
+    let lines = target.refusals.iter().map(|refusal| {
+        let RefusalDocument {
+            url, code, message, ..
+        } = refusal;
+        format!("{url}  {code}: {message}")
+    });
+    Row {
+        sign: Sign::Failed,
+        cells: vec![
+            String::new(),
+            target.target.clone(),
+            format!("{} refused", grouped(target.refusals.len() as u64)),
+            state.join(", "),
+        ],
+        details: lines.collect(),
+        more: 0,
+    }
+}

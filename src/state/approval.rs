@@ -1,0 +1,100 @@
+//! Approvals: leave to send certain entries beyond the limits.
+
+use rusqlite::{Connection, params};
+
+use crate::digest::{Digest, Entry, entries_to_bytes};
+use crate::plan::recorded::LedgerId;
+
+use super::Result;
+use super::records::read_sealed;
+
+/// Leave to send exactly these entries.
+#[derive(Clone, Debug)]
+pub struct Approval {
+    /// The plan that was approved.
+    pub plan: Digest,
+    /// What it was going to send, sorted.
+    pub entries: Vec<Entry>,
+    /// Milliseconds since the epoch.
+    pub expires_ms: i64,
+}
+
+/// Records `approval` in place of those that have expired.
+pub(super) fn approve(
+    conn: &Connection,
+    ledger: LedgerId,
+    approval: Option<&Approval>,
+    now_ms: i64,
+) -> Result<()> {
+    conn.prepare_cached("DELETE FROM approval WHERE ledger_id = ? AND expires_ms <= ?")?
+        .execute([ledger.0, now_ms])?;
+    let Some(approval) = approval else {
+        return Ok(());
+    };
+    write_approval(conn, ledger, approval)
+}
+
+fn write_approval(conn: &Connection, ledger: LedgerId, approval: &Approval) -> Result<()> {
+    let bytes = entries_to_bytes(&approval.entries);
+    let sql = "INSERT OR REPLACE INTO approval(ledger_id, plan, entries, digest, expires_ms)
+        VALUES (?, ?, ?, ?, ?)";
+    conn.prepare_cached(sql)?.execute(params![
+        ledger.0,
+        approval.plan.0,
+        bytes,
+        Digest::of(&bytes).0,
+        approval.expires_ms
+    ])?;
+    Ok(())
+}
+
+fn approvals(conn: &Connection, ledger: LedgerId) -> Result<Vec<Approval>> {
+    let sql = "SELECT entries, digest, plan, expires_ms FROM approval WHERE ledger_id = ?";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([ledger.0])?;
+    let mut approvals = Vec::new();
+    while let Some(row) = rows.next()? {
+        let plan = Digest(row.get(2)?);
+        let name = || format!("ledger {} plan {plan}", ledger.0);
+        let mut entries = Vec::new();
+        read_sealed(row, 0, "approval", name, &mut entries)?;
+        approvals.push(Approval {
+            plan,
+            entries,
+            expires_ms: row.get(3)?,
+        });
+    }
+    Ok(approvals)
+}
+
+/// What may be sent at `now_ms` beyond the limits, sorted.
+pub(super) fn approved(conn: &Connection, ledger: LedgerId, now_ms: i64) -> Result<Vec<Entry>> {
+    let approvals = approvals(conn, ledger)?.into_iter();
+    let current = approvals.filter(|approval| approval.expires_ms > now_ms);
+    let mut entries: Vec<Entry> = current.flat_map(|approval| approval.entries).collect();
+    entries.sort_unstable();
+    entries.dedup();
+    Ok(entries)
+}
+
+/// Takes what was accepted out of what is approved: leave is given once.
+pub(super) fn spend_approvals(
+    conn: &Connection,
+    ledger: LedgerId,
+    accepted: &[Entry],
+) -> Result<()> {
+    for mut approval in approvals(conn, ledger)? {
+        let before = approval.entries.len();
+        approval
+            .entries
+            .retain(|entry| accepted.binary_search(entry).is_err());
+        if approval.entries.is_empty() {
+            let sql = "DELETE FROM approval WHERE ledger_id = ? AND plan = ?";
+            conn.prepare_cached(sql)?
+                .execute(params![ledger.0, approval.plan.0])?;
+        } else if approval.entries.len() < before {
+            write_approval(conn, ledger, &approval)?;
+        }
+    }
+    Ok(())
+}

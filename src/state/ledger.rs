@@ -1,0 +1,363 @@
+//! Ledgers: what each CDN last accepted of each set.
+//!
+//! A ledger is its buckets, overlaid by the accepted claims that are not yet
+//! folded into them. Folding changes nothing that can be seen.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::digest::{ALGORITHM, Digest, Entry, Key, entries_to_bytes};
+use crate::plan::recorded::{LedgerContents, LedgerId, TargetId};
+
+use super::approval::{Approval, approve, approved};
+use super::bucket::{self, Edits};
+use super::fold::{claimed, fold, overlay_of};
+use super::records::{Records, read_sealed, unknown};
+use super::{Result, StateError, Store, departed, forget, observe};
+
+/// What is recorded before a plan's first batch for one set at one target is
+/// sent. Every list is sorted by key, one entry a key.
+#[derive(Clone, Debug)]
+pub struct Begin {
+    /// The set's name.
+    pub set: String,
+    /// Where it is sent.
+    pub target: TargetId,
+    /// Digest of the wire rules that the items went through.
+    pub wire: Digest,
+    /// Digest of the desired entries.
+    pub desired: Digest,
+    /// Entries that will be sent, also new ones: those present become owed.
+    pub owe: Vec<Entry>,
+    /// Entries written as they are: adopted, or carried over.
+    pub record: Vec<Entry>,
+    /// All keys that have left the set, as of this plan.
+    pub departed: Vec<Key>,
+    /// Keys that are dropped.
+    pub forget: Vec<Key>,
+    /// What may be sent beyond the limits.
+    pub approve: Option<Approval>,
+}
+
+impl Store {
+    /// Records plans before anything of them is sent; one transaction.
+    ///
+    /// Sets and ledgers are created as needed. A set's serial grows if and
+    /// only if something in one of its ledgers changed.
+    pub fn begin(&mut self, begins: &[Begin], now_ms: i64) -> Result<()> {
+        self.write(|transaction| {
+            for begin in begins {
+                begin_one(transaction, begin, now_ms)?;
+            }
+            forget::forget_elsewhere(transaction, begins)
+        })
+    }
+
+    /// Folds `ledgers` and notes that nothing in them is owed, open or forced.
+    pub fn settle(&mut self, ledgers: &[LedgerId]) -> Result<()> {
+        self.write(|transaction| {
+            for ledger in ledgers {
+                fold(transaction, &Head::read(transaction, *ledger)?)?;
+                let sql = "UPDATE ledger SET is_settled = 1 WHERE id = ? AND is_settled = 0";
+                transaction.prepare_cached(sql)?.execute([ledger.0])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes accepted claims into the ledger itself.
+    pub fn fold(&mut self, ledger: LedgerId) -> Result<()> {
+        self.write(|transaction| fold(transaction, &Head::read(transaction, ledger)?))
+    }
+
+    /// Makes `keys` owed where they are present, and sent ahead of all else.
+    pub fn force(&mut self, ledger: LedgerId, keys: &[Key]) -> Result<()> {
+        self.write(|transaction| {
+            let head = Head::read(transaction, ledger)?;
+            let last_no = super::journal::last_no(transaction)?;
+            let sql = "INSERT INTO forced(ledger_id, key, after_no) VALUES (?, ?, ?)
+                ON CONFLICT DO UPDATE SET after_no = excluded.after_no";
+            let mut statement = transaction.prepare_cached(sql)?;
+            for key in keys {
+                statement.execute(params![ledger.0, key.to_bytes(), last_no])?;
+            }
+            if !keys.is_empty() {
+                unsettle(transaction, ledger)?;
+                bump(transaction, &head)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Records {
+    /// Everything in `ledger`, verified; approvals as of `now_ms`.
+    pub fn contents(&self, ledger: LedgerId, now_ms: i64) -> Result<LedgerContents> {
+        let conn = self.connection();
+        let head = Head::read(conn, ledger)?;
+        let accepted = overlay_of(conn, ledger)?;
+        let mut approved = approved(conn, ledger, now_ms)?;
+        approved.retain(|entry| accepted.binary_search(entry).is_err());
+        let mut entries = bucket::overlay(head.base(conn)?, &accepted);
+        let forced = forced(conn, ledger)?;
+        bucket::owe(&mut entries, forced.iter().copied());
+        let open = claimed(conn, ledger, "open")?;
+        Ok(LedgerContents {
+            entries,
+            forced,
+            approved,
+            open: keys_of(&bucket::last_of_each(open)),
+            departed: departed::keys(conn, ledger)?,
+        })
+    }
+}
+
+fn keys_of(entries: &[Entry]) -> Vec<Key> {
+    entries.iter().map(|entry| entry.key()).collect()
+}
+
+/// A ledger's row, as far as its entries are concerned.
+pub(super) struct Head {
+    pub(super) id: LedgerId,
+    set: i64,
+    count: u64,
+    bits: u32,
+}
+
+impl Head {
+    pub(super) fn read(conn: &Connection, ledger: LedgerId) -> Result<Self> {
+        let sql = "SELECT set_id, count, bits FROM ledger WHERE id = ?";
+        let head = conn.prepare_cached(sql)?.query_row([ledger.0], |row| {
+            Ok(Self {
+                id: ledger,
+                set: row.get(0)?,
+                count: row.get(1)?,
+                bits: row.get(2)?,
+            })
+        });
+        let head = head.optional()?;
+        head.ok_or_else(|| unknown("ledger", &ledger.0.to_string()))
+    }
+
+    /// All buckets, one after the other.
+    pub(super) fn base(&self, conn: &Connection) -> Result<Vec<Entry>> {
+        let sql = "SELECT entries, digest, prefix FROM bucket WHERE ledger_id = ? ORDER BY prefix";
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut rows = statement.query([self.id.0])?;
+        // A damaged count must not be able to ask for all memory.
+        let mut entries = Vec::with_capacity(self.count.min(1 << 24) as usize);
+        while let Some(row) = rows.next()? {
+            let prefix: u32 = row.get(2)?;
+            let start = entries.len();
+            read_sealed(row, 0, "bucket", || self.bucket_name(prefix), &mut entries)?;
+            self.check(&entries[start..], prefix)?;
+        }
+        if entries.len() as u64 != self.count {
+            return Err(StateError::damaged(
+                "ledger",
+                self.id.0.to_string(),
+                format!(
+                    "it holds {} entries instead of {}",
+                    entries.len(),
+                    self.count
+                ),
+            ));
+        }
+        Ok(entries)
+    }
+
+    fn load(&self, conn: &Connection, prefix: u32) -> Result<Vec<Entry>> {
+        let sql = "SELECT entries, digest FROM bucket WHERE ledger_id = ? AND prefix = ?";
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut rows = statement.query(params![self.id.0, prefix])?;
+        let mut entries = Vec::new();
+        if let Some(row) = rows.next()? {
+            read_sealed(row, 0, "bucket", || self.bucket_name(prefix), &mut entries)?;
+            self.check(&entries, prefix)?;
+        }
+        Ok(entries)
+    }
+
+    fn check(&self, entries: &[Entry], prefix: u32) -> Result<()> {
+        let is_whole = entries.is_sorted_by(|a, b| a.key() < b.key())
+            && (entries.iter()).all(|entry| entry.key().bucket(self.bits) == prefix);
+        if is_whole {
+            return Ok(());
+        }
+        let what = "its entries are not in their place";
+        Err(StateError::damaged(
+            "bucket",
+            self.bucket_name(prefix),
+            what,
+        ))
+    }
+
+    fn store(&self, conn: &Connection, prefix: u32, entries: &[Entry]) -> Result<()> {
+        if entries.is_empty() {
+            let sql = "DELETE FROM bucket WHERE ledger_id = ? AND prefix = ?";
+            conn.prepare_cached(sql)?
+                .execute(params![self.id.0, prefix])?;
+            return Ok(());
+        }
+        let bytes = entries_to_bytes(entries);
+        let sql = "INSERT OR REPLACE INTO bucket(ledger_id, prefix, entries, digest)
+            VALUES (?, ?, ?, ?)";
+        let digest = Digest::of(&bytes).0;
+        conn.prepare_cached(sql)?
+            .execute(params![self.id.0, prefix, bytes, digest])?;
+        Ok(())
+    }
+
+    /// Applies `edits`; whether anything changed.
+    pub(super) fn edit(&self, conn: &Connection, mut edits: Edits) -> Result<bool> {
+        let most = self.count + edits.overlay.len() as u64 + edits.record.len() as u64;
+        let bits = bucket::bits_for(most, self.bits);
+        self.split(conn, bits)?;
+        let cut = Self { bits, ..*self };
+        let mut count = self.count;
+        let mut changed = false;
+        while let Some(prefix) = edits.first_bucket(bits) {
+            let before = cut.load(conn, prefix)?;
+            let after = edits.split_off(prefix, bits).apply(before.clone());
+            if after != before {
+                changed = true;
+                count = count + after.len() as u64 - before.len() as u64;
+                cut.store(conn, prefix, &after)?;
+            }
+        }
+        if changed {
+            let sql = "UPDATE ledger SET count = ?, bits = ? WHERE id = ?";
+            conn.prepare_cached(sql)?
+                .execute(params![count, bits, self.id.0])?;
+        }
+        Ok(changed)
+    }
+
+    /// Cuts every bucket by `bits`, from the last one on: what a bucket is cut
+    /// into then never stands where another still is.
+    fn split(&self, conn: &Connection, bits: u32) -> Result<()> {
+        if bits == self.bits || self.count == 0 {
+            return Ok(());
+        }
+        let cut = Self { bits, ..*self };
+        for prefix in (0..1_u32 << self.bits).rev() {
+            let entries = self.load(conn, prefix)?;
+            self.store(conn, prefix, &[])?;
+            for part in entries.chunk_by(|a, b| a.key().bucket(bits) == b.key().bucket(bits)) {
+                cut.store(conn, part[0].key().bucket(bits), part)?;
+            }
+        }
+        let sql = "UPDATE ledger SET bits = ? WHERE id = ?";
+        conn.prepare_cached(sql)?
+            .execute(params![bits, self.id.0])?;
+        Ok(())
+    }
+
+    fn bucket_name(&self, prefix: u32) -> String {
+        format!("ledger {} prefix {prefix}", self.id.0)
+    }
+}
+
+fn begin_one(conn: &Connection, begin: &Begin, now_ms: i64) -> Result<()> {
+    let (head, mut changed) = open_ledger(conn, begin)?;
+    fold(conn, &head)?;
+    let head = Head::read(conn, head.id)?;
+    let edits = Edits {
+        overlay: &[],
+        owe: &begin.owe,
+        record: &begin.record,
+        forget: &begin.forget,
+    };
+    changed |= head.edit(conn, edits)?;
+    let counted_ms = observe::counted_ms(conn, !begin.departed.is_empty(), now_ms)?;
+    changed |= departed::replace(conn, head.id, &begin.departed, counted_ms)?;
+    unforce(conn, head.id, &begin.forget)?;
+    approve(conn, head.id, begin.approve.as_ref(), now_ms)?;
+    let sql = "UPDATE ledger SET algorithm = ?1, wire = ?2, desired = ?3, is_settled = 0
+        WHERE id = ?4 AND (algorithm, wire, desired, is_settled) IS NOT (?1, ?2, ?3, 0)";
+    conn.prepare_cached(sql)?.execute(params![
+        ALGORITHM,
+        begin.wire.0,
+        begin.desired.0,
+        head.id.0
+    ])?;
+    // An approval names a plan; it must not give that plan another name.
+    let is_approval = begin.approve.is_some() && begin.owe.is_empty() && begin.record.is_empty();
+    if changed && !is_approval {
+        bump(conn, &head)
+    } else {
+        Ok(())
+    }
+}
+
+/// The ledger of a set at a target, made if there is none; whether it is new
+/// or is compared with other desires than before.
+fn open_ledger(conn: &Connection, begin: &Begin) -> Result<(Head, bool)> {
+    let sql = "INSERT INTO asset_set(name, serial) VALUES (?, 0) ON CONFLICT DO NOTHING";
+    conn.prepare_cached(sql)?.execute([&begin.set])?;
+    let sql = "SELECT id FROM asset_set WHERE name = ?";
+    let set: i64 = conn
+        .prepare_cached(sql)?
+        .query_row([&begin.set], |row| row.get(0))?;
+    let sql =
+        "INSERT INTO ledger(set_id, target_id, algorithm, wire, is_settled, count, bits, overlay)
+        VALUES (?, ?, ?, ?, 0, 0, 0, 0) ON CONFLICT DO NOTHING";
+    let made =
+        conn.prepare_cached(sql)?
+            .execute(params![set, begin.target.0, ALGORITHM, begin.wire.0])?;
+    let sql = "SELECT id, (algorithm, wire, desired) IS NOT (?, ?, ?) FROM ledger
+        WHERE set_id = ? AND target_id = ?";
+    let mut statement = conn.prepare_cached(sql)?;
+    let (id, is_other): (i64, bool) = statement.query_row(
+        params![
+            ALGORITHM,
+            begin.wire.0,
+            begin.desired.0,
+            set,
+            begin.target.0
+        ],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok((Head::read(conn, LedgerId(id))?, made > 0 || is_other))
+}
+
+/// Takes keys out of a ledger for good.
+pub(super) fn drop_keys(conn: &Connection, ledger: LedgerId, mut keys: Vec<Key>) -> Result<()> {
+    keys.sort_unstable();
+    fold(conn, &Head::read(conn, ledger)?)?;
+    let head = Head::read(conn, ledger)?;
+    let edits = Edits {
+        forget: &keys,
+        ..Edits::default()
+    };
+    head.edit(conn, edits)?;
+    unforce(conn, ledger, &keys)?;
+    bump(conn, &head)
+}
+
+fn forced(conn: &Connection, ledger: LedgerId) -> Result<Vec<Key>> {
+    let sql = "SELECT key FROM forced WHERE ledger_id = ? ORDER BY key";
+    let mut statement = conn.prepare_cached(sql)?;
+    let keys = statement.query_map([ledger.0], |row| row.get(0).map(Key::from_bytes))?;
+    Ok(keys.collect::<Result<_, _>>()?)
+}
+
+fn unforce(conn: &Connection, ledger: LedgerId, keys: &[Key]) -> Result<()> {
+    let sql = "DELETE FROM forced WHERE ledger_id = ? AND key = ?";
+    let mut statement = conn.prepare_cached(sql)?;
+    for key in keys {
+        statement.execute(params![ledger.0, key.to_bytes()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn unsettle(conn: &Connection, ledger: LedgerId) -> Result<()> {
+    let sql = "UPDATE ledger SET is_settled = 0 WHERE id = ? AND is_settled = 1";
+    conn.prepare_cached(sql)?.execute([ledger.0])?;
+    Ok(())
+}
+
+fn bump(conn: &Connection, head: &Head) -> Result<()> {
+    let sql = "UPDATE asset_set SET serial = serial + 1 WHERE id = ?";
+    conn.prepare_cached(sql)?.execute([head.set])?;
+    Ok(())
+}

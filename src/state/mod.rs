@@ -1,0 +1,41 @@
+//! State: ledgers, journal, requests and history in one `SQLite` file (edge).
+//!
+//! [`Store`] writes and holds the lock for its life; [`Reader`] reads beside
+//! it. Both read through [`Records`]. Every writing verb is one durable
+//! transaction, takes the time as an argument, and leaves nothing half done.
+//! No SQL is spoken anywhere else.
+
+mod approval;
+mod bucket;
+mod departed;
+mod error;
+mod fold;
+mod forget;
+mod front_coding;
+mod history;
+mod journal;
+mod ledger;
+mod location;
+mod lock;
+mod observe;
+mod records;
+mod request;
+mod schema;
+mod store;
+mod transfer;
+
+pub use approval::Approval;
+pub use error::StateError;
+pub use history::{BatchRecord, Event, HistoryFilter};
+pub use journal::Step;
+pub use ledger::Begin;
+pub use location::check_location;
+pub use lock::{Holder, holder};
+pub use observe::{Observation, Seen};
+pub use records::{Halt, Meta, Records, TargetRecord};
+pub use request::{NewRequest, Request, Scope, Suspension, ask};
+pub use store::{Reader, Store};
+pub use transfer::{check, export};
+
+/// What every call into the store comes to.
+pub type Result<T, E = StateError> = std::result::Result<T, E>;

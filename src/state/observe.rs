@@ -1,0 +1,295 @@
+//! What a scan saw: which sets exist, under which names, with which inputs.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::digest::{Digest, Key};
+use crate::plan::recorded::LedgerId;
+
+use super::records::Records;
+use super::{Result, Store, departed, ledger};
+
+/// How long a set or an entry that has vanished is remembered: 30 days.
+const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// The most that counts between two observations: a clock set to next year,
+/// or a daemon that stood still, must not make everything expire at once.
+const MOST_AT_ONCE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// What one scan saw.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// The sets that are declared.
+    pub present: Vec<Seen>,
+    /// Something could not be read or is invalid, or a root is empty: nothing
+    /// counts as vanished, and no timer of what has vanished advances.
+    pub frozen: bool,
+}
+
+/// A declared set.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its name.
+    pub name: String,
+    /// Names it had before.
+    pub formerly: Vec<String>,
+    /// Digest of all that its entries come from, where all of them are known
+    /// to be told; `None` calls for another look.
+    pub inputs: Option<Digest>,
+    /// Whether all of it could be read: what departed from it counts its time
+    /// only then.
+    pub is_loaded: bool,
+}
+
+impl Store {
+    /// Notes that a plan has been let through: from now on the state has a past.
+    pub fn let_through(&mut self) -> Result<()> {
+        self.write(|transaction| {
+            let sql = "UPDATE meta SET is_observed = 1 WHERE is_observed = 0";
+            transaction.prepare_cached(sql)?.execute([])?;
+            Ok(())
+        })
+    }
+
+    /// Carries ledgers over renames, records inputs, and counts how long
+    /// others have been missing; writes nothing where nothing changed.
+    ///
+    /// A set whose inputs change is unsettled in the same transaction, so
+    /// that a crash before its next [`Store::begin`] leaves it to be planned.
+    pub fn observe(&mut self, seen: &Observation, now_ms: i64) -> Result<()> {
+        self.write(|transaction| {
+            rename(transaction, seen, now_ms)?;
+            for set in &seen.present {
+                record_inputs(transaction, set)?;
+            }
+            return_sets(transaction, seen)?;
+            if seen.frozen {
+                return stop_clock(transaction);
+            }
+            advance(transaction, seen, now_ms)?;
+            miss_sets(transaction, seen, now_ms)?;
+            expire(transaction, now_ms)
+        })
+    }
+}
+
+impl Records {
+    /// How long entries have been departed from `ledger`, oldest first.
+    pub fn departed(&self, ledger: LedgerId) -> Result<Vec<(u64, Vec<Key>)>> {
+        let counted = read_clock(self.connection())?.counted_ms;
+        let groups = departed::read(self.connection(), ledger)?.into_iter();
+        Ok(groups
+            .map(|group| ((counted - group.since).max(0).cast_unsigned(), group.keys))
+            .collect())
+    }
+}
+
+/// Time as it passes while everything loads.
+struct Clock {
+    counted_ms: i64,
+    observed_ms: Option<i64>,
+}
+
+fn read_clock(conn: &Connection) -> Result<Clock> {
+    let sql = "SELECT counted_ms, observed_ms FROM meta";
+    Ok(conn.prepare_cached(sql)?.query_row([], |row| {
+        Ok(Clock {
+            counted_ms: row.get(0)?,
+            observed_ms: row.get(1)?,
+        })
+    })?)
+}
+
+/// The counted time now. Where something `departs` and nothing was counted
+/// for, counting starts at `now_ms`.
+pub(super) fn counted_ms(conn: &Connection, departs: bool, now_ms: i64) -> Result<i64> {
+    if departs && !is_counting(conn)? {
+        start_clock(conn, now_ms)?;
+    }
+    Ok(read_clock(conn)?.counted_ms)
+}
+
+/// Whether anything has vanished, so that time matters.
+fn is_counting(conn: &Connection) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM departed)
+        OR EXISTS (SELECT 1 FROM asset_set WHERE missing_since IS NOT NULL)";
+    Ok(conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+fn start_clock(conn: &Connection, now_ms: i64) -> Result<()> {
+    let sql = "UPDATE meta SET observed_ms = ?";
+    conn.prepare_cached(sql)?.execute([now_ms])?;
+    Ok(())
+}
+
+fn stop_clock(conn: &Connection) -> Result<()> {
+    let sql = "UPDATE meta SET observed_ms = NULL WHERE observed_ms IS NOT NULL";
+    conn.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+/// Counts the time since the last observation; it stands still for sets that
+/// are there but could not be loaded.
+fn advance(conn: &Connection, seen: &Observation, now_ms: i64) -> Result<()> {
+    if !is_counting(conn)? {
+        return Ok(());
+    }
+    let clock = read_clock(conn)?;
+    let elapsed = clock.observed_ms.map_or(0, |before| {
+        now_ms.saturating_sub(before).clamp(0, MOST_AT_ONCE_MS)
+    });
+    let sql = "UPDATE meta SET counted_ms = counted_ms + ?, observed_ms = ?";
+    conn.prepare_cached(sql)?.execute([elapsed, now_ms])?;
+    if elapsed == 0 {
+        return Ok(());
+    }
+    for set in seen.present.iter().filter(|set| !set.is_loaded) {
+        hold_back(conn, &set.name, elapsed)?;
+    }
+    Ok(())
+}
+
+fn hold_back(conn: &Connection, set: &str, elapsed: i64) -> Result<()> {
+    let sql = "SELECT l.id FROM ledger l JOIN asset_set s ON s.id = l.set_id WHERE s.name = ?";
+    let mut statement = conn.prepare_cached(sql)?;
+    let ledgers = statement.query_map([set], |row| row.get(0).map(LedgerId))?;
+    for ledger in ledgers.collect::<Result<Vec<_>, _>>()? {
+        // The latest first, so that no group lands on one that has yet to move.
+        for mut group in departed::read(conn, ledger)?.into_iter().rev() {
+            let keys = std::mem::take(&mut group.keys);
+            departed::write(conn, ledger, &group)?;
+            let since = group.since + elapsed;
+            departed::write(conn, ledger, &departed::Group { since, keys })?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives sets that were renamed their new name, where nothing has it.
+fn rename(conn: &Connection, seen: &Observation, now_ms: i64) -> Result<()> {
+    let present: BTreeSet<&str> = seen.present.iter().map(|set| set.name.as_str()).collect();
+    for set in &seen.present {
+        if find_set(conn, &set.name)?.is_some() {
+            continue;
+        }
+        for old in set
+            .formerly
+            .iter()
+            .filter(|old| !present.contains(old.as_str()))
+        {
+            if let Some(id) = find_set(conn, old)? {
+                let sql = "UPDATE asset_set SET name = ? WHERE id = ?";
+                conn.prepare_cached(sql)?.execute(params![set.name, id])?;
+                record_event(
+                    conn,
+                    now_ms,
+                    "renamed",
+                    Some(&set.name),
+                    &format!("from {old}"),
+                )?;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn find_set(conn: &Connection, name: &str) -> Result<Option<i64>> {
+    let sql = "SELECT id FROM asset_set WHERE name = ?";
+    let found = conn
+        .prepare_cached(sql)?
+        .query_row([name], |row| row.get(0));
+    Ok(found.optional()?)
+}
+
+fn record_inputs(conn: &Connection, set: &Seen) -> Result<()> {
+    let inputs = set.inputs.map(|digest| digest.0);
+    let sql = "UPDATE asset_set SET inputs = ?1 WHERE name = ?2 AND inputs IS NOT ?1";
+    let changed = conn
+        .prepare_cached(sql)?
+        .execute(params![inputs, set.name])?;
+    if changed > 0 {
+        let sql = "UPDATE ledger SET is_settled = 0 WHERE is_settled = 1
+            AND set_id = (SELECT id FROM asset_set WHERE name = ?)";
+        conn.prepare_cached(sql)?.execute([&set.name])?;
+    }
+    Ok(())
+}
+
+fn return_sets(conn: &Connection, seen: &Observation) -> Result<()> {
+    let sql = "UPDATE asset_set SET missing_since = NULL
+        WHERE name = ? AND missing_since IS NOT NULL";
+    let mut statement = conn.prepare_cached(sql)?;
+    for set in &seen.present {
+        statement.execute([&set.name])?;
+    }
+    Ok(())
+}
+
+fn miss_sets(conn: &Connection, seen: &Observation, now_ms: i64) -> Result<()> {
+    let present: BTreeSet<&str> = seen.present.iter().map(|set| set.name.as_str()).collect();
+    let sql = "SELECT name FROM asset_set WHERE missing_since IS NULL";
+    let mut statement = conn.prepare_cached(sql)?;
+    let known = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let known = known.collect::<Result<Vec<_>, _>>()?;
+    for name in known.iter().filter(|name| !present.contains(name.as_str())) {
+        let counted = counted_ms(conn, true, now_ms)?;
+        let sql = "UPDATE asset_set SET missing_since = ? WHERE name = ?";
+        conn.prepare_cached(sql)?.execute(params![counted, name])?;
+    }
+    Ok(())
+}
+
+/// Drops what has been gone for longer than it is remembered.
+fn expire(conn: &Connection, now_ms: i64) -> Result<()> {
+    let before = read_clock(conn)?.counted_ms - KEPT_MS;
+    let sql = "SELECT name FROM asset_set WHERE missing_since < ?";
+    let mut statement = conn.prepare_cached(sql)?;
+    let names = statement.query_map([before], |row| row.get::<_, String>(0))?;
+    for name in names.collect::<Result<Vec<_>, _>>()? {
+        drop_set(conn, &name)?;
+        record_event(conn, now_ms, "expired", Some(&name), "missing for 30 days")?;
+    }
+    let sql = "SELECT DISTINCT ledger_id FROM departed WHERE since < ?";
+    let mut statement = conn.prepare_cached(sql)?;
+    let ledgers = statement.query_map([before], |row| row.get(0).map(LedgerId))?;
+    for id in ledgers.collect::<Result<Vec<_>, _>>()? {
+        let mut keys = Vec::new();
+        for mut group in departed::read(conn, id)? {
+            if group.since < before {
+                keys.append(&mut group.keys);
+                departed::write(conn, id, &group)?;
+            }
+        }
+        ledger::drop_keys(conn, id, keys)?;
+    }
+    Ok(())
+}
+
+/// Deletes a set and all of its ledgers; what was sent stays in the history.
+pub(super) fn drop_set(conn: &Connection, name: &str) -> Result<()> {
+    for table in ["bucket", "departed", "forced", "approval"] {
+        let sql = format!(
+            "DELETE FROM {table} WHERE ledger_id IN (SELECT l.id FROM ledger l
+                JOIN asset_set s ON s.id = l.set_id WHERE s.name = ?)"
+        );
+        conn.execute(&sql, [name])?;
+    }
+    let sql = "DELETE FROM ledger WHERE set_id = (SELECT id FROM asset_set WHERE name = ?)";
+    conn.execute(sql, [name])?;
+    conn.execute("DELETE FROM asset_set WHERE name = ?", [name])?;
+    Ok(())
+}
+
+pub(super) fn record_event(
+    conn: &Connection,
+    at_ms: i64,
+    kind: &str,
+    set: Option<&str>,
+    detail: &str,
+) -> Result<()> {
+    let sql = "INSERT INTO event(at_ms, kind, set_name, detail) VALUES (?, ?, ?, ?)";
+    conn.prepare_cached(sql)?
+        .execute(params![at_ms, kind, set, detail])?;
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Requests: what one process asks of another that holds the state; and what
+//! is suspended.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::records::{Records, unknown};
+use super::{Result, StateError, Store, schema, store};
+
+/// Something that is asked of whoever reconciles with this state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewRequest {
+    /// Such as `approve` or `invalidate`.
+    pub kind: String,
+    /// Its arguments.
+    pub arg: Value,
+    /// Who asks, for the history.
+    pub by: String,
+}
+
+/// A request as it is recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Its number.
+    pub id: i64,
+    /// What is asked, and by whom.
+    pub asked: NewRequest,
+    /// When, in milliseconds since the epoch.
+    pub at_ms: i64,
+    /// When it was answered.
+    pub used_ms: Option<i64>,
+    /// What came of it.
+    pub outcome: Option<String>,
+}
+
+/// What is held back until it is resumed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// A set, by name.
+    Set(String),
+    /// A Cdn, by name.
+    Cdn(String),
+}
+
+impl Scope {
+    fn columns(&self) -> (&'static str, &str) {
+        match self {
+            Self::All => ("all", ""),
+            Self::Set(name) => ("set", name),
+            Self::Cdn(name) => ("cdn", name),
+        }
+    }
+}
+
+/// A scope that is suspended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// What is held back.
+    pub scope: Scope,
+    /// Since when, in milliseconds since the epoch.
+    pub at_ms: i64,
+}
+
+/// Leaves a request in the state at `path` without holding it; its number.
+pub fn ask(path: &Path, request: &NewRequest, now_ms: i64) -> Result<i64> {
+    let path = store::resolved(path);
+    if !store::exists(&path)? {
+        return Err(StateError::Absent { path });
+    }
+    let mut conn = store::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    schema::check(&conn, &path)?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let id = insert(&transaction, request, now_ms)?;
+    transaction.commit()?;
+    Ok(id)
+}
+
+fn insert(conn: &Connection, request: &NewRequest, now_ms: i64) -> Result<i64> {
+    conn.execute(
+        "INSERT INTO request(kind, arg, by, at_ms) VALUES (?, ?, ?, ?)",
+        params![request.kind, request.arg.to_string(), request.by, now_ms],
+    )?;
+    Ok(conn.last_insert_rowid())
+}
+
+impl Store {
+    /// Leaves a request in the state that this process holds; its number.
+    pub fn ask(&mut self, request: &NewRequest, now_ms: i64) -> Result<i64> {
+        self.write(|transaction| insert(transaction, request, now_ms))
+    }
+
+    /// Notes what came of a request; it is no longer pending.
+    pub fn answer(&mut self, request: i64, outcome: &str, now_ms: i64) -> Result<()> {
+        self.write(|transaction| {
+            let sql = "UPDATE request SET used_ms = ?, outcome = ? WHERE id = ?";
+            match transaction.execute(sql, params![now_ms, outcome, request])? {
+                0 => Err(unknown("request", &request.to_string())),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Holds `scope` back until it is resumed.
+    pub fn suspend(&mut self, scope: &Scope, now_ms: i64) -> Result<()> {
+        let (kind, name) = scope.columns();
+        self.write(|transaction| {
+            let sql = "INSERT INTO suspension(scope, name, at_ms) VALUES (?, ?, ?)
+                ON CONFLICT DO NOTHING";
+            transaction.execute(sql, params![kind, name, now_ms])?;
+            Ok(())
+        })
+    }
+
+    /// Lets `scope` go on; whether it was suspended.
+    pub fn resume(&mut self, scope: &Scope) -> Result<bool> {
+        self.write(|transaction| {
+            let sql = "DELETE FROM suspension WHERE scope = ? AND name = ?";
+            Ok(transaction.execute(sql, scope.columns())? > 0)
+        })
+    }
+}
+
+impl Records {
+    /// Requests in the order they were made; only unanswered ones, or all.
+    pub fn requests(&self, pending_only: bool) -> Result<Vec<Request>> {
+        let sql = "SELECT id, kind, arg, by, at_ms, used_ms, outcome FROM request
+            WHERE used_ms IS NULL OR NOT ? ORDER BY id";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let mut rows = statement.query([pending_only])?;
+        let mut requests = Vec::new();
+        while let Some(row) = rows.next()? {
+            requests.push(read(row)?);
+        }
+        Ok(requests)
+    }
+
+    /// What is suspended.
+    pub fn suspensions(&self) -> Result<Vec<Suspension>> {
+        let sql = "SELECT scope, name, at_ms FROM suspension ORDER BY scope, name";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        let mut suspensions = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (kind, name): (String, String) = (row.get(0)?, row.get(1)?);
+            let scope = match kind.as_str() {
+                "all" => Scope::All,
+                "set" => Scope::Set(name),
+                "cdn" => Scope::Cdn(name),
+                other => {
+                    let what = format!("there is no scope `{other}`");
+                    return Err(StateError::damaged("suspension", name, what));
+                }
+            };
+            suspensions.push(Suspension {
+                scope,
+                at_ms: row.get(2)?,
+            });
+        }
+        Ok(suspensions)
+    }
+}
+
+fn read(row: &Row) -> Result<Request> {
+    let id: i64 = row.get(0)?;
+    let arg: String = row.get(2)?;
+    let broken = |error: serde_json::Error| {
+        StateError::damaged("request", id.to_string(), error.to_string())
+    };
+    Ok(Request {
+        id,
+        asked: NewRequest {
+            kind: row.get(1)?,
+            arg: serde_json::from_str(&arg).map_err(broken)?,
+            by: row.get(3)?,
+        },
+        at_ms: row.get(4)?,
+        used_ms: row.get(5)?,
+        outcome: row.get(6)?,
+    })
+}

@@ -1,0 +1,196 @@
+//! The tables, their format number, and how older formats become this one.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "draws the lineage of a new state"
+)]
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+
+use super::{Result, StateError, transfer};
+
+/// In the file's header (`file` and the `sqlite3` shell show it): "frsh".
+pub(super) const APPLICATION: i64 = 0x6672_7368;
+
+/// Raised with every change of the tables; the file's `user_version`.
+pub(super) const FORMAT: i64 = 1;
+
+/// What makes each format the next one, from format 1 on.
+pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [];
+
+/// Numbers come from AUTOINCREMENT wherever something else may still name a
+/// deleted row: such a number must never mean another row.
+const TABLES: &str = "
+CREATE TABLE meta(
+    one INTEGER PRIMARY KEY CHECK (one = 1), written_by TEXT NOT NULL, lineage TEXT NOT NULL,
+    serial INTEGER NOT NULL, created_ms INTEGER NOT NULL,
+    counted_ms INTEGER NOT NULL, observed_ms INTEGER,
+    is_observed INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE target(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, identity TEXT NOT NULL UNIQUE,
+    tats TEXT NOT NULL, facts TEXT NOT NULL, retry_at_ms INTEGER, attempts INTEGER NOT NULL,
+    halt_kind TEXT, halt_message TEXT, halt_fingerprint BLOB, halt_at_ms INTEGER
+) STRICT;
+CREATE TABLE asset_set(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, serial INTEGER NOT NULL,
+    inputs BLOB, missing_since INTEGER
+) STRICT;
+CREATE TABLE ledger(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, set_id INTEGER NOT NULL, target_id INTEGER NOT NULL,
+    algorithm TEXT NOT NULL, wire BLOB NOT NULL, desired BLOB, is_settled INTEGER NOT NULL,
+    count INTEGER NOT NULL, bits INTEGER NOT NULL, overlay INTEGER NOT NULL, gate_ms INTEGER,
+    UNIQUE (set_id, target_id)
+) STRICT;
+CREATE INDEX ledger_target ON ledger(target_id);
+CREATE TABLE bucket(
+    ledger_id INTEGER NOT NULL, prefix INTEGER NOT NULL, entries BLOB NOT NULL,
+    digest BLOB NOT NULL, PRIMARY KEY (ledger_id, prefix)
+) STRICT;
+CREATE TABLE departed(
+    ledger_id INTEGER NOT NULL, since INTEGER NOT NULL, keys BLOB NOT NULL,
+    digest BLOB NOT NULL, PRIMARY KEY (ledger_id, since)
+) STRICT;
+CREATE TABLE forced(
+    ledger_id INTEGER NOT NULL, key BLOB NOT NULL, after_no INTEGER NOT NULL,
+    PRIMARY KEY (ledger_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE approval(
+    ledger_id INTEGER NOT NULL, plan BLOB NOT NULL, entries BLOB NOT NULL, digest BLOB NOT NULL,
+    expires_ms INTEGER NOT NULL, PRIMARY KEY (ledger_id, plan)
+) STRICT;
+CREATE TABLE batch(
+    no INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, target_id INTEGER NOT NULL,
+    parent INTEGER, cause TEXT NOT NULL, declared_at TEXT, count INTEGER NOT NULL, items BLOB,
+    state TEXT NOT NULL, attempts INTEGER NOT NULL,
+    opened_ms INTEGER NOT NULL, closed_ms INTEGER, code TEXT, message TEXT
+) STRICT;
+CREATE INDEX batch_open ON batch(no) WHERE closed_ms IS NULL;
+CREATE TABLE claim(
+    batch_no INTEGER NOT NULL, ledger_id INTEGER NOT NULL, state TEXT NOT NULL,
+    entries BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (batch_no, ledger_id)
+) STRICT;
+CREATE INDEX claim_live ON claim(ledger_id, batch_no) WHERE state IN ('open', 'accepted');
+CREATE TABLE refusal(
+    target_id INTEGER NOT NULL, entry BLOB NOT NULL, item TEXT NOT NULL, code TEXT NOT NULL,
+    message TEXT NOT NULL, cdn BLOB NOT NULL, at_ms INTEGER NOT NULL,
+    PRIMARY KEY (target_id, entry)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE request(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, arg TEXT NOT NULL,
+    by TEXT NOT NULL, at_ms INTEGER NOT NULL, used_ms INTEGER, outcome TEXT
+) STRICT;
+CREATE TABLE suspension(
+    scope TEXT NOT NULL, name TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (scope, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE event(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, kind TEXT NOT NULL,
+    set_name TEXT, detail TEXT NOT NULL
+) STRICT;
+";
+
+/// Fills an empty database.
+pub(super) fn create(conn: &Connection, now_ms: i64) -> Result<()> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| StateError::Io {
+        action: "draw a random number for",
+        path: "the state's lineage".into(),
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    let lineage = format!("{:032x}", u128::from_be_bytes(random));
+    let transaction = conn.unchecked_transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.execute(
+        "INSERT INTO meta(one, written_by, lineage, serial, created_ms, counted_ms)
+            VALUES (1, ?, ?, 0, ?, 0)",
+        params![env!("CARGO_PKG_VERSION"), lineage, now_ms],
+    )?;
+    Ok(transaction.commit()?)
+}
+
+/// Whether `conn` is a state of ours, and of a format we know.
+pub(super) fn check(conn: &Connection, path: &Path) -> Result<()> {
+    let application: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if application != APPLICATION {
+        return Err(StateError::damaged(
+            "file",
+            "header",
+            format!("`{}` is not a freshen state", path.display()),
+        ));
+    }
+    let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > FORMAT {
+        return Err(StateError::Newer {
+            path: path.to_owned(),
+            found,
+            written_by: written_by(conn),
+            known: FORMAT,
+        });
+    }
+    if found < 1 {
+        return Err(StateError::damaged(
+            "file",
+            "header",
+            format!("there is no format {found}"),
+        ));
+    }
+    Ok(())
+}
+
+/// Brings an older format up to that after the last of `steps`, each in a
+/// transaction of its own, after a copy `<path>.format-<old>` was made.
+pub(super) fn upgrade(conn: &Connection, path: &Path, steps: &[&str]) -> Result<()> {
+    let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let done = usize::try_from(found - 1).expect("the format was checked to be 1 at least");
+    if done >= steps.len() {
+        return Ok(());
+    }
+    let mut backup = path.as_os_str().to_owned();
+    backup.push(format!(".format-{found}"));
+    transfer::copy(conn, Path::new(&backup))?;
+    for (step, format) in steps[done..].iter().zip(found + 1..) {
+        let transaction = conn.unchecked_transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", format)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// A later format may have moved it; then only the format is named.
+fn written_by(conn: &Connection) -> String {
+    conn.query_row("SELECT written_by FROM meta", [], |row| row.get(0))
+        .unwrap_or_else(|_| "a later version".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_format_is_brought_up_after_a_copy_was_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("freshen.db");
+        let conn = Connection::open(&path).unwrap();
+        create(&conn, 0).unwrap();
+        let steps = [
+            "CREATE TABLE added(a)",
+            "ALTER TABLE added RENAME COLUMN a TO b",
+        ];
+        upgrade(&conn, &path, &steps).unwrap();
+        conn.execute("INSERT INTO added(b) VALUES (1)", []).unwrap();
+        let format = |conn: &Connection| -> i64 {
+            conn.pragma_query_value(None, "user_version", |row| row.get(0))
+                .unwrap()
+        };
+        assert_eq!(format(&conn), 3);
+        let copy = Connection::open(folder.path().join("freshen.db.format-1")).unwrap();
+        assert_eq!(format(&copy), 1);
+
+        upgrade(&conn, &path, &["never run"]).unwrap();
+        assert_eq!(format(&conn), 3);
+    }
+}

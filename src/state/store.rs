@@ -1,0 +1,346 @@
+//! Opening a state to write ([`Store`]) or only to read ([`Reader`]).
+#![expect(
+    clippy::disallowed_methods,
+    reason = "opens and creates the state file"
+)]
+
+use std::fs::{self, File};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use super::lock::{Holder, Lock};
+use super::records::Records;
+use super::{Result, StateError, schema};
+
+/// How long a statement waits for another process's transaction.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// The writer. Holds the state's lock until it is dropped.
+#[derive(Debug)]
+pub struct Store {
+    records: Records,
+    /// What the manifests of this process are at, in git.
+    pub(super) commit: Option<String>,
+    /// `None` in memory, where nobody else can be.
+    _lock: Option<Lock>,
+}
+
+impl Store {
+    /// Takes the lock and opens the state at `path`, creating it if absent.
+    ///
+    /// A file of length zero is damage, not absence; a newer format is refused
+    /// and left alone.
+    pub fn open(path: &Path, holder: &Holder, now_ms: i64) -> Result<Self> {
+        let path = resolved(path);
+        let lock = Lock::take(&path, holder)?;
+        if !exists(&path)? {
+            create(&path, now_ms)?;
+        }
+        let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        schema::check(&conn, &path)?;
+        tune(&conn)?;
+        schema::upgrade(&conn, &path, &schema::STEPS)?;
+        Ok(Self {
+            records: Records::new(conn)?,
+            commit: None,
+            _lock: Some(lock),
+        })
+    }
+
+    /// A state that is gone when it is dropped, for `--since`.
+    pub fn in_memory(now_ms: i64) -> Result<Self> {
+        let conn = Connection::open_in_memory()?;
+        schema::create(&conn, now_ms)?;
+        Ok(Self {
+            records: Records::new(conn)?,
+            commit: None,
+            _lock: None,
+        })
+    }
+
+    /// Names the commit that batches opened from now on are declared at.
+    pub fn declared_at(&mut self, commit: Option<String>) {
+        self.commit = commit;
+    }
+
+    /// Reads again what was read when it was opened.
+    pub(super) fn reread(&mut self) -> Result<()> {
+        self.records.reread()
+    }
+
+    /// Runs `work` as one durable transaction; the serial grows if it changed
+    /// anything.
+    pub(super) fn write<T>(&mut self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+        let transaction = self
+            .records
+            .connection_mut()
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = transaction.total_changes();
+        let result = work(&transaction)?;
+        if transaction.total_changes() != before {
+            transaction
+                .prepare_cached("UPDATE meta SET serial = serial + 1, written_by = ?")?
+                .execute([env!("CARGO_PKG_VERSION")])?;
+        }
+        transaction.commit()?;
+        Ok(result)
+    }
+}
+
+impl Deref for Store {
+    type Target = Records;
+
+    fn deref(&self) -> &Records {
+        &self.records
+    }
+}
+
+/// Reads one moment of a state, also while a [`Store`] goes on writing it.
+#[derive(Debug)]
+pub struct Reader {
+    records: Records,
+}
+
+impl Reader {
+    /// Opens the state at `path`; `None` where there is none. Never creates
+    /// or locks it, and makes do with a folder that cannot be written.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
+        let path = resolved(path);
+        if !exists(&path)? {
+            return Ok(None);
+        }
+        let conn = match snapshot(&path) {
+            // Without a log nobody writes, so the file itself is all there is.
+            Err(error) if cannot_share(&error) && !has_log(&path) => immutable(&path)?,
+            other => other?,
+        };
+        schema::check(&conn, &path)?;
+        Ok(Some(Self {
+            records: Records::new(conn)?,
+        }))
+    }
+}
+
+impl Deref for Reader {
+    type Target = Records;
+
+    fn deref(&self) -> &Records {
+        &self.records
+    }
+}
+
+/// One name for one state, whichever links lead to it: its lock goes by name.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    if let Ok(path) = fs::canonicalize(path) {
+        return path;
+    }
+    match (fs::canonicalize(folder_of(path)), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// The folder of a file, for which a bare name has an empty path.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether there is a state file; one that cannot be one is an error.
+pub(super) fn exists(path: &Path) -> Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(StateError::Misplaced {
+            path: path.to_owned(),
+            what: "is not a regular file".to_owned(),
+            cure: "name a file with `--state`",
+        }),
+        Ok(found) if found.len() == 0 => Err(StateError::damaged(
+            "file",
+            path.display().to_string(),
+            "it is empty, which is not the same as absent",
+        )),
+        Ok(_) => Ok(true),
+        // Its log would be replayed into whatever file came to stand there.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && has_log(path) => {
+            Err(StateError::damaged(
+                "file",
+                path.display().to_string(),
+                "it is gone, but its log `-wal` is still there",
+            ))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StateError::io("read", path)(error)),
+    }
+}
+
+/// Opens an existing file for reading and writing.
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|error| unusable(error, path))?;
+    conn.busy_timeout(BUSY)?;
+    Ok(conn)
+}
+
+/// Settings that hold for a connection, not for the file.
+fn tune(conn: &Connection) -> Result<()> {
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "cell_size_check", true)?;
+    conn.pragma_update(None, "cache_size", -32 * 1024)?;
+    conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Makes a whole state beside `path` and moves it there, so that a crash
+/// leaves none or all of it.
+fn create(path: &Path, now_ms: i64) -> Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    let draft = PathBuf::from(draft);
+    remove_if_there(&draft)?;
+    let conn = connect(
+        &draft,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )?;
+    conn.pragma_update(None, "page_size", 8192)?;
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    schema::create(&conn, now_ms)?;
+    conn.close().map_err(|(_, error)| StateError::from(error))?;
+    publish(&draft, path)
+}
+
+/// What a crash may have left half done.
+pub(super) fn remove_if_there(draft: &Path) -> Result<()> {
+    match fs::remove_file(draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StateError::io("replace", draft)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Moves a complete file to `path`, durably.
+pub(super) fn publish(draft: &Path, path: &Path) -> Result<()> {
+    let written = File::open(draft).and_then(|file| file.sync_all());
+    written.map_err(StateError::io("write", draft))?;
+    fs::rename(draft, path).map_err(StateError::io("create", path))?;
+    let folder = folder_of(path);
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(StateError::io("write", folder))
+}
+
+/// A connection that sees one moment and changes nothing.
+fn snapshot(path: &Path) -> Result<Connection> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Where a log is left from a crash, it is the writer's to clear away.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log(path))?;
+    conn.pragma_update(None, "query_only", true)?;
+    conn.execute_batch("BEGIN")?;
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(conn)
+}
+
+fn immutable(path: &Path) -> Result<Connection> {
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    let escaped: Vec<String> = bytes.map(|byte| format!("%{byte:02X}")).collect();
+    let uri = format!("file:{}?immutable=1", escaped.concat());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    connect(Path::new(&uri), flags)
+}
+
+/// Whether the shared memory that readers of a log need could not be had.
+fn cannot_share(error: &StateError) -> bool {
+    matches!(error, StateError::Sqlite(error) if matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
+    ))
+}
+
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    fs::metadata(log).is_ok_and(|log| log.len() > 0)
+}
+
+fn unusable(error: rusqlite::Error, path: &Path) -> StateError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            StateError::Io {
+                action: "open",
+                path: path.to_owned(),
+                source: std::io::Error::other(error),
+            }
+        }
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::digest::{Digest, Entry, ItemKind, Key, Mark};
+    use crate::state::{Begin, check};
+
+    use super::*;
+
+    fn begin(store: &mut Store, set: &str, count: u32) -> Result<()> {
+        let target = store.target("cdn")?.id;
+        let entry = |n: u32| Entry::new(Key::of(ItemKind::Url, &n.to_be_bytes()), Mark::of(&[]));
+        let mut record: Vec<Entry> = (0..count).map(entry).collect();
+        record.sort_unstable();
+        let begin = Begin {
+            set: set.to_owned(),
+            target,
+            wire: Digest::of(b"wire"),
+            desired: Digest::of(b"desired"),
+            owe: Vec::new(),
+            record,
+            departed: Vec::new(),
+            forget: Vec::new(),
+            approve: None,
+        };
+        store.begin(&[begin], 0)
+    }
+
+    #[test]
+    fn a_state_is_read_where_nothing_can_be_created_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fresh en?.db");
+        create(&path, 0).unwrap();
+        let conn = immutable(&path).unwrap();
+        schema::check(&conn, &path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_full_disk_leaves_what_was_recorded_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("freshen.db");
+        let me = Holder {
+            pid: 1,
+            host: "here".to_owned(),
+            command: "freshen run".to_owned(),
+            since_ms: 0,
+        };
+        let mut store = Store::open(&path, &me, 0).unwrap();
+        begin(&mut store, "small", 10).unwrap();
+        let before = (store.sets().unwrap(), store.meta().unwrap());
+        let conn = store.connection();
+        conn.query_row("PRAGMA max_page_count = 60", [], |_| Ok(()))
+            .unwrap();
+        let error = begin(&mut store, "large", 50_000).unwrap_err();
+        assert!(matches!(error, StateError::Full(_)), "{error:?}");
+        assert_eq!((store.sets().unwrap(), store.meta().unwrap()), before);
+        begin(&mut store, "small", 20).unwrap();
+        drop(store);
+        assert_eq!(check(&path).unwrap().len(), 0);
+    }
+}

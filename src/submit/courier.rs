@@ -1,0 +1,147 @@
+//! The courier: makes the calls of one errand, with secrets read for it alone.
+
+use super::secret::{self, SecretError};
+use super::transport::{FaultKind, Transport};
+use crate::batch::Ticket;
+use crate::batch::journal::BatchNo;
+use crate::batch::lane::HaltKind;
+use crate::batch::verdict::{Facts, Reason, Verdict};
+use crate::digest::Digest;
+use crate::provider::{Call, Credentials, Provider};
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// A look-up that batches wait for.
+    LookUp,
+    /// A batch.
+    Batch(Ticket),
+    /// A batch that has its number already.
+    Replay(Ticket, BatchNo),
+}
+
+/// How an errand ended.
+#[derive(Debug)]
+pub enum Delivery {
+    /// An answer came, and means this.
+    Verdict(Verdict),
+    /// It was sent and no answer came.
+    Lost(String),
+    /// Nothing was sent.
+    Unsent(Reason),
+    /// Nothing was sent, and nothing will be before somebody acts.
+    Halted(HaltKind, Reason),
+}
+
+/// Makes calls.
+#[derive(Debug)]
+pub struct Courier {
+    transport: Transport,
+    /// Endpoints that the operator allows besides the providers' own.
+    allowed: Vec<String>,
+}
+
+impl Courier {
+    /// A courier that brings credentials to known endpoints and to `allowed`
+    /// ones, each a scheme and authority such as `https://ips.example:8443`.
+    pub fn new(transport: Transport, allowed: Vec<String>) -> Self {
+        Self { transport, allowed }
+    }
+
+    /// Whether the provider may be called: its endpoint may see the
+    /// credentials, and they can be read.
+    pub fn preflight(&self, provider: &dyn Provider) -> Result<Credentials, (HaltKind, Reason)> {
+        let endpoint = provider.endpoint();
+        if !provider.is_known_endpoint() && !self.allowed.iter().any(|allowed| allowed == endpoint)
+        {
+            let message = format!(
+                "`{endpoint}` is not one of the provider's own hosts, so no credentials were sent to it; \
+                 if it is meant, allow it with `--allow-endpoint {endpoint}`"
+            );
+            return Err((
+                HaltKind::Misconfigured,
+                Reason {
+                    code: "endpoint not allowed".to_owned(),
+                    message,
+                },
+            ));
+        }
+        secret::read_all(provider.credentials()).map_err(|errors| {
+            let told = |error: &SecretError| format!("{} ({})", chain(error), error.hint());
+            let errors: Vec<String> = errors.iter().map(told).collect();
+            let reason = Reason {
+                code: "secret not readable".to_owned(),
+                message: errors.join("; "),
+            };
+            (HaltKind::Unauthorized, reason)
+        })
+    }
+
+    /// Runs one errand to its end.
+    pub async fn deliver(
+        &self,
+        provider: &dyn Provider,
+        facts: &Facts,
+        errand: Errand,
+        id: &Digest,
+        items: &[Box<str>],
+    ) -> Delivery {
+        let credentials = match self.preflight(provider) {
+            Ok(credentials) => credentials,
+            Err((kind, reason)) => return Delivery::Halted(kind, reason),
+        };
+        let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+        if errand == Errand::LookUp {
+            return match provider.look_up(facts, &credentials) {
+                Some(call) => {
+                    self.exchange(&call, |answer| provider.read_look_up(answer, &credentials))
+                        .await
+                }
+                None => Delivery::Verdict(Verdict::Learned(Facts::new())),
+            };
+        }
+        let mut last = Delivery::Unsent(Reason {
+            code: "no call".to_owned(),
+            message: "nothing to send".to_owned(),
+        });
+        for call in provider.calls(id, &items, facts, &credentials) {
+            last = self
+                .exchange(&call, |answer| provider.read(&items, answer, &credentials))
+                .await;
+            if !matches!(last, Delivery::Verdict(Verdict::Accepted { .. })) {
+                break;
+            }
+        }
+        last
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call,
+        read: impl Fn(&crate::provider::Answer) -> Verdict,
+    ) -> Delivery {
+        match self.transport.send(call).await {
+            Ok(answer) => Delivery::Verdict(read(&answer)),
+            Err(fault) if fault.may_have_arrived => Delivery::Lost(chain(&fault)),
+            Err(fault) => {
+                let reason = Reason {
+                    code: fault.to_string(),
+                    message: chain(&fault),
+                };
+                match fault.kind {
+                    FaultKind::Tls => Delivery::Halted(HaltKind::Misconfigured, reason),
+                    _ => Delivery::Unsent(reason),
+                }
+            }
+        }
+    }
+}
+
+/// A fault and its causes, on one line.
+fn chain(fault: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(fault), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

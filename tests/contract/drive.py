@@ -1,0 +1,47 @@
+"""Drives an IPS endpoint with a stock SOAP client, as the WSDL describes it."""
+
+import sys
+
+import zeep
+import zeep.exceptions
+from zeep.transports import Transport
+
+COMMON = "http://www.scene7.com/IpsApi/xsd"
+
+
+def main(wsdl, endpoint, user, password, good, poisoned):
+    client = zeep.Client(wsdl, transport=Transport(timeout=30))
+    binding = next(
+        name for name in client.wsdl.bindings if name.endswith("IpsApiServiceSoapBinding")
+    )
+    service = client.create_service(binding, endpoint)
+    header_type = client.get_element(f"{{{COMMON}}}authHeader")
+    header = {"authHeader": header_type(user=user, password=password)}
+    wrong = {"authHeader": header_type(user=user, password="wrong")}
+
+    def show(name, call):
+        try:
+            print(name, "->", call())
+        except zeep.exceptions.Fault as fault:
+            detail = fault.detail[0]
+            fields = " ".join(child.text for child in detail)
+            print(name, "-> fault", detail.tag, fields)
+
+    def invalidate(urls, soap_headers):
+        counts = service.cdnCacheInvalidation(
+            companyHandle="c|6", urlArray={"items": urls}, _soapheaders=soap_headers
+        )
+        return counts.successCount, counts.warningCount, counts.errorCount
+
+    def company():
+        info = service.getCompanyInfo(companyName="AcmeCorp", _soapheaders=header)
+        info = getattr(info, "companyInfo", info)
+        return info.companyHandle, info.name, info.rootPath
+
+    show("company", company)
+    show("good", lambda: invalidate([good], header))
+    show("poisoned", lambda: invalidate([good, poisoned], header))
+    show("wrong password", lambda: invalidate([good], wrong))
+
+
+main(*sys.argv[1:])

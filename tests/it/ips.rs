@@ -1,0 +1,276 @@
+//! The Dynamic Media codec against golden answers and the service's contract.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use freshen::digest::Digest;
+use freshen::provider::dynamic_media::xml::Element;
+use freshen::provider::{Answer, Call, Credentials, Facts, Provider, Reason, Verdict, catalog};
+
+/// The batch that the golden answers speak of.
+const BATCH: [&str; 4] = [
+    "https://s7d1.scene7.com/is/image/AcmeCorp/a",
+    "https://s7d1.scene7.com/is/image/AcmeCorp/b",
+    "https://s7d1.scene7.com/is/image/AcmeCorp/b?wid=1&x=<y>",
+    "https://s7d1.scene7.com/is/image/AcmeCorp/d",
+];
+
+/// A provider at `endpoint`, speaking a version of the API.
+pub(crate) fn provider(endpoint: &str, version: &str) -> Arc<dyn Provider> {
+    let yaml = format!(
+        "{{ endpoint: '{endpoint}', apiNamespace: '{version}', company: AcmeCorp,
+            credentials: {{ user: {{ env: U }}, password: {{ env: P }} }} }}"
+    );
+    let block = serde_yaml::from_str(&yaml).unwrap();
+    catalog::decode("dynamicMedia", block, &|_| None).unwrap()
+}
+
+pub(crate) fn credentials(user: &str, password: &str) -> Credentials {
+    let mut credentials = Credentials::default();
+    credentials.insert("user", user.to_owned().into());
+    credentials.insert("password", password.to_owned().into());
+    credentials
+}
+
+/// The one call that invalidates `urls`, its company's handle known.
+pub(crate) fn call(provider: &dyn Provider, credentials: &Credentials, urls: &[&str]) -> Call {
+    let facts = Facts::from([("companyHandle".to_owned(), "c|6".to_owned())]);
+    let mut calls = provider.calls(&Digest::of(b""), urls, &facts, credentials);
+    assert_eq!(calls.len(), 1);
+    calls.remove(0)
+}
+
+/// A verdict on one line.
+pub(crate) fn told(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    let reason = match verdict {
+        Verdict::Learned(facts) => {
+            text.push_str("learned:");
+            for (name, value) in facts {
+                write!(text, " {name}={value}").unwrap();
+            }
+            return text;
+        }
+        Verdict::Accepted {
+            receipt,
+            estimate_ms,
+        } => {
+            let estimate = estimate_ms.map_or("no estimate".to_owned(), |ms| format!("{ms} ms"));
+            return if receipt.starts_with("handle") {
+                format!("accepted: {receipt}, {estimate}")
+            } else {
+                format!("accepted: {receipt}")
+            };
+        }
+        Verdict::Refused { culprits, reason } => {
+            write!(text, "refused, naming {culprits:?}").unwrap();
+            reason
+        }
+        Verdict::Throttled { after_ms, reason } => {
+            text.push_str("throttled");
+            if let Some(ms) = after_ms {
+                write!(text, " for {ms} ms").unwrap();
+            }
+            reason
+        }
+        Verdict::TooLarge(reason) => said(&mut text, "too large", reason),
+        Verdict::Transient(reason) => said(&mut text, "transient", reason),
+        Verdict::Unauthorized(reason) => said(&mut text, "unauthorized", reason),
+        Verdict::Misconfigured(reason) => said(&mut text, "misconfigured", reason),
+        Verdict::NotUnderstood(reason) => said(&mut text, "not understood", reason),
+    };
+    format!("{text}: {}: {}", reason.code, reason.message)
+        .trim_end()
+        .to_owned()
+}
+
+fn said<'r>(text: &mut String, word: &str, reason: &'r Reason) -> &'r Reason {
+    text.push_str(word);
+    reason
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_golden_answer_has_its_verdict() {
+    let mut cases: Vec<PathBuf> = fs::read_dir(root().join("tests/cases/ips"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    cases.sort();
+    assert!(!cases.is_empty());
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|case| wrong_verdict(case))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// A case is two lines, `status:` and `verdict:`, a blank one, and the body.
+fn wrong_verdict(case: &Path) -> Option<String> {
+    let text = fs::read_to_string(case).unwrap();
+    let (head, body) = text.split_once("\n\n").unwrap();
+    let (status, verdict) = head.split_once('\n').unwrap();
+    let expected = verdict.strip_prefix("verdict: ").unwrap();
+    let mut words = status.strip_prefix("status: ").unwrap().split(' ');
+    let mut answer = Answer {
+        status: words.next().unwrap().parse().unwrap(),
+        retry_after_ms: None,
+        body: body.as_bytes().to_vec(),
+    };
+    let words: Vec<&str> = words.collect();
+    if let ["retry-after", ms] = words[..] {
+        answer.retry_after_ms = Some(ms.parse().unwrap());
+    }
+    let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");
+    let credentials = credentials("ci@acme.com", "p<s3cret");
+    let verdict = if words == ["look-up"] {
+        provider.read_look_up(&answer, &credentials)
+    } else {
+        provider.read(&BATCH, &answer, &credentials)
+    };
+    let found = told(&verdict);
+    (found != expected)
+        .then(|| format!("{}\nexpected {expected}\nfound    {found}", case.display()))
+}
+
+#[test]
+fn a_long_message_is_shortened_and_hides_a_secret_at_its_cut() {
+    let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");
+    let page = format!("{}hunter2hunter2{}", "x ".repeat(145), " y".repeat(500));
+    let answer = Answer {
+        status: 502,
+        retry_after_ms: None,
+        body: page.into_bytes(),
+    };
+    let verdict = told(&provider.read(&BATCH, &answer, &credentials("joe@x", "hunter2hunter2")));
+    assert!(!verdict.contains("hunter"), "{verdict}");
+    assert!(verdict.chars().count() < 400, "{verdict}");
+}
+
+#[test]
+fn a_call_is_posted_as_soap_11_wants_it() {
+    let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");
+    let call = call(&*provider, &credentials("u", "p"), &BATCH);
+    assert_eq!(
+        call.url,
+        "https://s7sps1apissl.scene7.com/scene7/services/IpsApiService"
+    );
+    let header = |wanted| call.headers.iter().find(|(name, _)| *name == wanted);
+    assert_eq!(header("SOAPAction").unwrap().1, "\"cdnCacheInvalidation\"");
+    assert_eq!(header("Content-Type").unwrap().1, "text/xml; charset=UTF-8");
+}
+
+#[test]
+fn a_request_has_the_elements_of_the_contract_in_its_order() {
+    let provider = provider("https://s7sps1apissl.scene7.com", "2013-02-15");
+    let call = call(&*provider, &credentials("u", "p"), &BATCH);
+    let envelope = Element::parse(&call.body).unwrap();
+    let names = |element: &Element| -> Vec<String> {
+        let names = element.children.iter().map(|child| child.name.clone());
+        names.collect()
+    };
+    assert_eq!(names(&envelope), ["Header", "Body"]);
+    let header = &envelope.children[0].children[0];
+    assert_eq!(header.namespace, "http://www.scene7.com/IpsApi/xsd");
+    let parameter = &envelope.children[1].children[0];
+    assert_eq!(
+        parameter.namespace,
+        "http://www.scene7.com/IpsApi/xsd/2013-02-15"
+    );
+    assert_eq!(parameter.name, "cdnCacheInvalidationParam");
+    assert_eq!(names(parameter), ["companyHandle", "urlArray"]);
+    let sent: Vec<&str> = parameter.children[1]
+        .children
+        .iter()
+        .map(|item| &*item.text)
+        .collect();
+    assert_eq!(sent, BATCH);
+}
+
+#[test]
+fn requests_validate_against_the_contract() {
+    let provider = provider("https://s7sps1apissl.scene7.com", "2013-02-15");
+    let secrets = credentials("u&<", "p");
+    let many: Vec<String> = (0..1000).map(|n| format!("{}{n}", BATCH[2])).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    validate(&provider.look_up(&Facts::new(), &secrets).unwrap().body);
+    validate(&call(&*provider, &secrets, &BATCH).body);
+    validate(&call(&*provider, &secrets, &many).body);
+}
+
+#[test]
+fn requests_validate_against_adobes_own_schemas_where_they_are_here() {
+    let provider = provider("https://s7sps1apissl.scene7.com", "2013-02-15");
+    let secrets = credentials("u&<", "p");
+    let requests = [
+        provider.look_up(&Facts::new(), &secrets).unwrap(),
+        call(&*provider, &secrets, &BATCH),
+    ];
+    for (part, schema) in [
+        ("Body", "ips-api-2013-02-15-types.xsd"),
+        ("Header", "ips-api-header-and-faults.xsd"),
+    ] {
+        for request in &requests {
+            let text = std::str::from_utf8(&request.body).unwrap();
+            let (_, rest) = text.split_once(&format!("<soapenv:{part}>")).unwrap();
+            let (inner, _) = rest.split_once(&format!("</soapenv:{part}>")).unwrap();
+            if let Some(schema) = reference(schema) {
+                validate_with(&schema, inner.as_bytes());
+            }
+        }
+    }
+}
+
+/// A file of Adobe's, which is not ours to ship; `FRESHEN_WSDL` tells where
+/// the WSDL and its schemas are.
+#[expect(clippy::print_stderr, reason = "a check left out must be seen")]
+pub(crate) fn reference(name: &str) -> Option<PathBuf> {
+    let told = std::env::var_os("FRESHEN_WSDL").map(PathBuf::from);
+    let folder = match &told {
+        Some(wsdl) => wsdl.parent()?.to_owned(),
+        None => root().join("../shared/reference/ips"),
+    };
+    let path = folder.join(name);
+    if !path.is_file() {
+        eprintln!("skipped: {name} is not here");
+        return None;
+    }
+    Some(path)
+}
+
+/// Checks an envelope against our own wording of the contract.
+pub(crate) fn validate(document: &[u8]) {
+    validate_with(&root().join("tests/contract/soap-envelope.xsd"), document);
+}
+
+/// Has `xmllint` check a document where it is installed; says so where not.
+#[expect(clippy::print_stderr, reason = "a check left out must be seen")]
+fn validate_with(schema: &Path, document: &[u8]) {
+    let spawned = Command::new("xmllint")
+        .args(["--noout", "--nonet", "--schema"])
+        .arg(schema)
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut xmllint) = spawned else {
+        eprintln!("skipped: xmllint is not installed");
+        return;
+    };
+    xmllint.stdin.take().unwrap().write_all(document).unwrap();
+    let output = xmllint.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(document)
+    );
+}

@@ -1,0 +1,90 @@
+//! What is generated is what is committed, and what is written fits it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::program::{Run, freshen};
+use crate::world::{ROOT, World};
+
+#[test]
+fn committed_schemas_are_current() {
+    let names = freshen(Path::new("."), &["schema"]).stdout;
+    let mut expected = BTreeSet::new();
+    for name in names.lines() {
+        let schema = freshen(Path::new("."), &["schema", name]).stdout;
+        let path = Path::new("schemas").join(format!("{name}.json"));
+        if std::env::var_os("FRESHEN_UPDATE").is_some() {
+            std::fs::create_dir_all("schemas").unwrap();
+            std::fs::write(&path, &schema).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == schema,
+            "{} is not current: FRESHEN_UPDATE=1 cargo test --test it schemas",
+            path.display()
+        );
+        expected.insert(path);
+    }
+    let present = std::fs::read_dir("schemas").unwrap();
+    let present: BTreeSet<_> = present.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(present, expected, "a schema that nothing generates");
+}
+
+#[test]
+fn what_is_written_as_json_fits_its_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifests = std::fs::canonicalize("examples/quickstart").unwrap();
+    let manifests = manifests.to_str().unwrap();
+    let check = |name: &str, arguments: &[&str]| {
+        let mut all = vec!["--manifests", manifests, "-o", "json"];
+        all.extend(arguments);
+        let written = freshen(folder.path(), &all);
+        fits(name, &written);
+    };
+    check("validate", &["validate"]);
+    check("expand", &["expand"]);
+    check("plan", &["plan", "-v"]);
+    check("explain", &["explain", "backpack"]);
+    check("reconcile", &["reconcile"]);
+    check("status", &["status"]);
+}
+
+#[test]
+fn every_kind_of_batch_fits_the_schema_of_the_history() {
+    let world = World::new("");
+    world.set("set", "  assets: [a, b, bad]");
+    world.sandbox.poison(&format!("{ROOT}/bad"), false);
+    world.ends(4, &["reconcile"]);
+    world.ends(4, &["invalidate", "--asset", "a"]);
+    let history = fits("history", &world.freshen(&["history", "-o", "json"]));
+    let batches = history["batches"].as_array().unwrap().iter();
+    let outcomes: BTreeSet<&str> = batches
+        .map(|batch| batch["outcome"].as_str().unwrap())
+        .map(|outcome| outcome.split(':').next().unwrap())
+        .collect();
+    let expected = BTreeSet::from(["accepted", "halved", "refused"]);
+    assert!(outcomes.is_superset(&expected), "{history:#}");
+    for (name, code, arguments) in [
+        ("status", 4, &["status"][..]),
+        ("reconcile", 4, &["reconcile"]),
+        ("explain", 4, &["explain", "bad"]),
+    ] {
+        let run = world.freshen(&[arguments, &["-o", "json"]].concat());
+        assert_eq!(run.code, code, "{name}: {}{}", run.stdout, run.stderr);
+        fits(name, &run);
+    }
+}
+
+/// What a run wrote, which must fit the committed schema of that name.
+fn fits(name: &str, run: &Run) -> Value {
+    let value: Value = serde_json::from_str(&run.stdout)
+        .unwrap_or_else(|error| panic!("{name}: {error}: {}", run.stderr));
+    let schema = std::fs::read_to_string(format!("schemas/{name}.json")).unwrap();
+    let schema = serde_json::from_str(&schema).unwrap();
+    if let Err(error) = jsonschema::validate(&schema, &value) {
+        panic!("{name}: {error}: {value}");
+    }
+    value
+}
