@@ -8,11 +8,14 @@
 
 pub mod batch;
 pub mod cli;
+pub mod daemon;
 pub mod declare;
 pub mod digest;
 pub mod expand;
+pub mod inspect;
 pub mod load;
 pub mod manifest;
+pub mod metrics;
 pub mod plan;
 pub mod provider;
 pub mod reconcile;
@@ -21,4 +24,5 @@ pub mod resolve;
 pub mod sandbox;
 pub mod state;
 pub mod submit;
+pub mod web;
 pub mod wire;

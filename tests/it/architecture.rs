@@ -19,7 +19,11 @@ const LAYERS: &[&str] = &[
     "declare",
     "reconcile",
     "report",
+    "inspect",
+    "metrics",
     "sandbox",
+    "daemon",
+    "web",
     "cli",
 ];
 

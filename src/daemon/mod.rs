@@ -1,0 +1,3 @@
+//! The daemon: decides *when* to reconcile, never *what*.
+
+pub mod health;

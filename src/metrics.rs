@@ -1,0 +1,1 @@
+//! Metrics: every name that freshen exports, and nothing else.
