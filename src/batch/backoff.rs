@@ -12,7 +12,7 @@ const CAP_MS: u64 = 15 * 60 * 1_000;
 const THROTTLE_MS: u64 = 30_000;
 
 /// No CDN is believed beyond this: a wrong clock must not stop us for years.
-const LONGEST_TOLD_MS: u64 = 60 * 60 * 1_000;
+pub const LONGEST_TOLD_MS: u64 = 60 * 60 * 1_000;
 
 /// Milliseconds to wait after `attempts` faults in a row (at least 1), with
 /// full jitter: anything up to the exponential ceiling, `random` in 0..1.

@@ -99,6 +99,16 @@ pub struct Tally {
     pub refused: u64,
 }
 
+impl Tally {
+    /// Adds what was done later.
+    pub fn add(&mut self, later: Self) {
+        self.calls += later.calls;
+        self.batches += later.batches;
+        self.accepted += later.accepted;
+        self.refused += later.refused;
+    }
+}
+
 /// The lane of one target.
 #[derive(Debug)]
 pub struct Lane {
@@ -226,34 +236,10 @@ impl Lane {
         &self.parcels[&ticket].batch.items
     }
 
-    /// What is left when the lane stops: open batches that were never sent, or
-    /// whose parts were not, are taken back.
-    pub fn abandon(&mut self, why: &str) -> Vec<Close> {
-        let unsent = self
-            .parcels
-            .iter()
-            .filter(|(ticket, parcel)| parcel.sends == 0 && !self.in_flight.contains(ticket));
-        let close = |parcel: &Parcel| {
-            Some(closed(
-                parcel.no?,
-                Outcome::Abandoned {
-                    message: why.to_owned(),
-                },
-            ))
-        };
-        unsent.filter_map(|(_, parcel)| close(parcel)).collect()
-    }
-
     /// Items that are not accepted or refused yet.
     pub fn left(&self) -> usize {
-        let parcels: usize = self.parcels.values().map(Parcel::len).sum();
-        let parked: usize = self
-            .families
-            .iter()
-            .flat_map(|family| &family.parked)
-            .map(Parcel::len)
-            .sum();
-        parcels + parked + self.queue.left(Class::Planned) + self.queue.left(Class::Forced)
+        let opened = self.parcels.values().filter(|parcel| parcel.no.is_some());
+        opened.map(Parcel::len).sum::<usize>() + self.unopened()
     }
 
     /// Digest of the Cdn manifest.
@@ -266,9 +252,9 @@ impl Lane {
         self.halt.as_ref()
     }
 
-    /// What it has done.
-    pub fn tally(&self) -> Tally {
-        self.tally
+    /// What it has done since this was last called.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// What is to be stored of its budget.

@@ -8,7 +8,8 @@ pub mod lane;
 mod parcel;
 pub mod queue;
 pub mod rate;
-mod settle;
+mod room;
+pub mod settle;
 pub mod verdict;
 
 pub use parcel::Ticket;

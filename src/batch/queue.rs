@@ -141,6 +141,12 @@ impl Queue {
             .sum()
     }
 
+    /// The ledgers for which items are not yet cut.
+    pub fn ledgers(&self) -> impl Iterator<Item = LedgerId> {
+        let works = self.works.iter().filter(|work| work.left > 0);
+        works.map(|work| work.ledger)
+    }
+
     /// Cuts up to `at_most` items of one class, sets with the fewest
     /// outstanding first; `None` when nothing is left.
     pub fn cut(&mut self, class: Class, at_most: usize) -> Option<(Vec<Box<str>>, Vec<Claim>)> {

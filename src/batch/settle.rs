@@ -19,7 +19,7 @@ const PROBE_AFTER: u32 = 3;
 const BLAME_AFTER: u32 = 3;
 
 /// A CDN's own estimate holds the next tier back no longer than this.
-const LONGEST_ESTIMATE_MS: u64 = 10 * 60 * 1000;
+pub const LONGEST_ESTIMATE_MS: u64 = 10 * 60 * 1000;
 
 /// A batch whose outcome stayed unknown so often is given up and planned anew.
 const UNKNOWN_SENDS: u32 = 2;
@@ -363,6 +363,7 @@ mod tests {
         refused: BTreeSet<String>,
         elapsed_ms: i64,
         longest_batch: usize,
+        left: usize,
     }
 
     fn lane(items: usize) -> Lane {
@@ -444,7 +445,8 @@ mod tests {
                     .extend(close.refusals.into_iter().map(|refusal| refusal.item));
             }
         }
-        for close in lane.abandon("the end") {
+        played.left = lane.left();
+        for close in lane.vacate("the end") {
             assert!(open.remove(&close.no), "closed twice");
         }
         assert_eq!(open, BTreeSet::new(), "left open");
@@ -532,7 +534,7 @@ mod tests {
             lane.halt().map(|halt| halt.kind),
             Some(HaltKind::Misconfigured)
         );
-        assert_eq!(lane.left(), 3000);
+        assert_eq!(played.left, 3000);
     }
 
     #[test]
@@ -546,7 +548,7 @@ mod tests {
             lane.halt().map(|halt| halt.kind),
             Some(HaltKind::Misconfigured)
         );
-        assert_eq!(lane.left() + played.accepted.len() + 8, 1000);
+        assert_eq!(played.left + played.accepted.len() + 8, 1000);
     }
 
     #[test]
@@ -637,7 +639,7 @@ mod tests {
         let mut lane = lane(10);
         let played = play(&mut lane, |_, _| Verdict::NotUnderstood(reason("HTTP 200")));
         assert_eq!(played.calls, 1);
-        assert_eq!(lane.left(), 10);
+        assert_eq!(played.left, 10);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::reconcile::asks::Ask;
 use crate::reconcile::forcing::{self, Selection};
 use crate::reconcile::{inbox, planning};
 use crate::state::{self, Scope, Store};
-use crate::submit::engine::Stop;
+use crate::submit::stop::Stop;
 
 /// What `invalidate` may take where nobody else holds the state.
 const MAX_TIME_MS: i64 = 30 * 60 * 1000;

@@ -6,8 +6,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
 use super::workspace::now_ms;
+use crate::reconcile::Events;
 use crate::report::number::{counted, duration, grouped};
-use crate::submit::engine::Progress;
+use crate::submit::observer::Progress;
 
 /// Work that is over sooner needs no word.
 const QUIET_MS: i64 = 1_000;
@@ -37,9 +38,11 @@ impl Meter {
             told_ms: now_ms,
         }
     }
+}
 
+impl Events for Meter {
     /// Shows it, if it is time to.
-    pub(super) fn show(&mut self, progress: Progress) {
+    fn progress(&mut self, progress: Progress) {
         let now_ms = now_ms();
         if now_ms - self.started_ms < QUIET_MS {
             return;

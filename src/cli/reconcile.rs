@@ -22,7 +22,8 @@ use crate::report::reconcile::report;
 use crate::state::Store;
 use crate::submit::clock::SystemClock;
 use crate::submit::courier::Courier;
-use crate::submit::engine::Stop;
+use crate::submit::engine::Submitter;
+use crate::submit::stop::Stop;
 use crate::submit::transport::{Patience, Transport};
 
 /// Reconciles once, against the state or a commit.
@@ -59,6 +60,7 @@ pub(super) fn submit(
 ) -> Result<Outcome, Failure> {
     let transport = Transport::new(Patience::default()).context("failed to set up TLS")?;
     let courier = Arc::new(Courier::new(transport, allowed.to_vec()));
+    let mut submitter = Submitter::new(courier);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -68,9 +70,9 @@ pub(super) fn submit(
     let outcome = runtime.block_on(async {
         tokio::spawn(stop_when_asked(options.stop.clone()));
         let tools = Tools {
-            courier,
+            submitter: &mut submitter,
             clock: &SystemClock,
-            progress: &mut |progress| meter.show(progress),
+            events: &mut meter,
         };
         once(declared, store, options, tools).await
     });
@@ -112,7 +114,7 @@ pub(super) fn finish(
     let mut problems = declared.problems.clone();
     problems.extend(outcome.problems.iter().cloned());
     let exit = exit(declared, outcome, workspace::has_errors(&problems));
-    let has_changes = outcome.plan.has_changes();
+    let has_changes = !outcome.planned.is_empty();
     let cost = Cost::of(&estimate::by_cdn(declared, &outcome.left));
     output.report(&report(outcome, cost, problems), Some(has_changes))?;
     store

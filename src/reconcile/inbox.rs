@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::asks::{ADHOC, Ask};
 use super::forcing::{self, Selected, Selection};
 use super::lanes::begin_of;
-use super::{Error, planning};
+use super::{Error, Events, planning};
 use crate::batch::journal::{Close, OpenBatch, Outcome};
 use crate::declare::Declared;
 use crate::digest::Digest;
@@ -13,7 +13,7 @@ use crate::manifest::OnCreate;
 use crate::plan::Plan;
 use crate::plan::recorded::{LedgerId, TargetId};
 use crate::state::{Begin, Request, Scope, StateError, Step, Store};
-use crate::submit::engine::{Observer, Progress};
+use crate::submit::observer::{CallEnd, Observer, Progress};
 
 /// A batch of unknown outcome is sent this often in all.
 const SENDS: u32 = 2;
@@ -180,11 +180,17 @@ fn ledger(
     Ok(find(store)?.expect("a ledger is there once its plan has begun"))
 }
 
-/// Batches to be sent once more, and the closing of all others that are open.
-pub fn sort_open(declared: &Declared, store: &mut Store) -> Result<(Vec<OpenBatch>, Step), Error> {
+/// Batches to be sent once more, and the closing of all others that are open
+/// and that nobody here knows.
+pub fn sort_open(
+    declared: &Declared,
+    store: &mut Store,
+    is_known: impl Fn(&OpenBatch) -> bool,
+) -> Result<(Vec<OpenBatch>, Step), Error> {
     let mut replays = Vec::new();
     let mut step = Step::default();
-    for open in store.open_batches()? {
+    let open = store.open_batches()?.into_iter();
+    for open in open.filter(|open| !is_known(open)) {
         match why_abandon(declared, store, &open)? {
             None => replays.push(open),
             Some(why) => step.close.push(Close {
@@ -223,26 +229,28 @@ fn why_abandon(
     let Some(cdn) = cdn else {
         return Ok(Some("its target is no longer declared"));
     };
-    let is_suspended = cdn.suspend
-        || store
-            .suspensions()?
-            .iter()
-            .any(|suspension| match &suspension.scope {
-                Scope::All => true,
-                Scope::Cdn(name) => *name == cdn.name,
-                Scope::Set(_) => false,
-            });
-    if is_suspended {
+    let suspensions = store.suspensions()?;
+    let is_suspended = |scope: &Scope| {
+        let mut scopes = suspensions.iter().map(|suspension| &suspension.scope);
+        scopes.any(|other| *other == Scope::All || other == scope)
+    };
+    if cdn.suspend || is_suspended(&Scope::Cdn(cdn.name.clone())) {
         return Ok(Some("its target is suspended"));
     }
     let claims = |ledger| open.batch.claims.iter().any(|claim| claim.ledger == ledger);
+    let mut is_wanted = false;
     for set in store.sets()? {
-        let mut ledgers = set.ledgers.values().filter(|ledger| claims(ledger.id));
-        if set.name != ADHOC && ledgers.any(|ledger| ledger.wire != cdn.wire.digest()) {
+        let Some(ledger) = set.ledgers.values().find(|ledger| claims(ledger.id)) else {
+            continue;
+        };
+        if set.name != ADHOC && ledger.wire != cdn.wire.digest() {
             return Ok(Some("its wire form has changed"));
         }
+        let declared = declared.sets.get(&set.name);
+        is_wanted |= !declared.is_some_and(|set| set.suspend)
+            && !is_suspended(&Scope::Set(set.name.clone()));
     }
-    Ok(None)
+    Ok((!is_wanted).then_some("its sets are suspended"))
 }
 
 /// Whether something has been asked for that calls for a new plan.
@@ -251,15 +259,15 @@ pub fn is_plan_outdated(store: &Store) -> Result<bool, StateError> {
     Ok(store.requests(true)?.iter().any(is_new))
 }
 
-/// Tells the submitter when to make way for a new plan.
+/// Tells the submitter when to make way for a new plan, and others how far it is.
 pub struct Inbox<'a> {
-    progress: &'a mut dyn FnMut(Progress),
+    events: &'a mut dyn Events,
 }
 
 impl<'a> Inbox<'a> {
-    /// An inbox that passes progress on.
-    pub fn new(progress: &'a mut dyn FnMut(Progress)) -> Self {
-        Self { progress }
+    /// An inbox that passes on what happens.
+    pub fn new(events: &'a mut dyn Events) -> Self {
+        Self { events }
     }
 }
 
@@ -269,6 +277,10 @@ impl Observer for Inbox<'_> {
     }
 
     fn progress(&mut self, progress: Progress) {
-        (self.progress)(progress);
+        self.events.progress(progress);
+    }
+
+    fn ended(&mut self, call: &CallEnd<'_>) {
+        self.events.ended(call);
     }
 }

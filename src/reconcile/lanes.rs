@@ -7,16 +7,18 @@ use std::sync::Arc;
 use super::Error;
 use super::planning::Planned;
 use super::run::Run;
+use crate::batch::backoff;
 use crate::batch::lane::{Lane, Settings};
 use crate::batch::queue::{ItemSource, ListSource, Work};
 use crate::batch::rate::{Budget, Class};
+use crate::batch::settle::LONGEST_ESTIMATE_MS;
 use crate::declare::Cdn;
 use crate::digest::{Digest, Entry, Key};
 use crate::expand::Expansion;
 use crate::plan::recorded::{LedgerId, TargetId};
 use crate::plan::{SetPlan, TargetPlan};
 use crate::state::{Approval, Begin};
-use crate::submit::engine::Outbound;
+use crate::submit::outbound::Outbound;
 use crate::wire::Wire;
 
 /// An approval that nobody used is forgotten after this long.
@@ -25,7 +27,7 @@ const APPROVAL_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 impl Run<'_> {
     /// Makes durable what a plan changes before anything of it is sent, and
     /// loads the lanes with what may go now.
-    pub(super) fn begin(&mut self, planned: &mut Planned) -> Result<Vec<Outbound>, Error> {
+    pub(super) fn begin(&mut self, planned: &mut Planned) -> Result<(), Error> {
         let now_ms = self.tools.clock.now_ms();
         let rows = self.target_rows()?;
         let mut begins = Vec::new();
@@ -47,7 +49,9 @@ impl Run<'_> {
         for (target, begin) in begun.into_iter().zip(begins) {
             give_back(target, begin);
         }
-        self.load_lanes(planned, now_ms)
+        let lanes = self.load_lanes(planned, now_ms)?;
+        self.tools.submitter.load(lanes, now_ms);
+        Ok(())
     }
 
     fn load_lanes(&mut self, planned: &Planned, now_ms: i64) -> Result<Vec<Outbound>, Error> {
@@ -59,7 +63,7 @@ impl Run<'_> {
                 let ledger = ledgers[&(set.set.clone(), target.target.clone())];
                 let mut lanes = outbound.iter_mut();
                 let lane = lanes.find(|outbound| outbound.provider.target() == target.target);
-                if let Some(outbound) = lane.filter(|outbound| outbound.lane.halt().is_none()) {
+                if let Some(outbound) = lane {
                     let cdn = &self.declared.cdns[&target.cdn];
                     load(&mut outbound.lane, set, target, ledger, (planned, cdn));
                 }
@@ -68,9 +72,9 @@ impl Run<'_> {
         Ok(outbound)
     }
 
-    /// A lane for every target declared, none with work; those that stopped in
-    /// this process stay stopped.
+    /// A lane for every target declared, none with work.
     pub(super) fn outbound(&mut self) -> Result<Vec<Outbound>, Error> {
+        let now_ms = self.tools.clock.now_ms();
         let mut all: Vec<Outbound> = Vec::new();
         for cdn in self.declared.cdns.values() {
             if all
@@ -87,20 +91,14 @@ impl Run<'_> {
                 settle_ms: cdn.settle_ms,
                 cdn: cdn.digest,
             };
-            let mut lane = Lane::new(
+            // A clock that was set back must not make a wait of years.
+            let latest_ms = now_ms.saturating_add_unsigned(backoff::LONGEST_TOLD_MS);
+            let lane = Lane::new(
                 settings,
                 Budget::new(&cdn.rate, &row.tats),
-                row.retry_at_ms,
+                row.retry_at_ms.map(|at_ms| at_ms.min(latest_ms)),
                 row.attempts,
             );
-            let halted = self
-                .outcome
-                .targets
-                .get(&cdn.name)
-                .and_then(|target| target.halt.clone());
-            if let Some(halt) = halted {
-                lane.stop(halt.kind, halt.reason);
-            }
             let provider = Arc::clone(&cdn.provider);
             all.push(Outbound {
                 target: row.id,
@@ -137,8 +135,16 @@ impl Run<'_> {
     fn gates(&self) -> Result<BTreeMap<LedgerId, i64>, Error> {
         let sets = self.store.sets()?;
         let ledgers = sets.iter().flat_map(|set| set.ledgers.values());
+        // A clock that was set back must not make a wait of years.
+        let settles = self.declared.cdns.values().map(|cdn| cdn.settle_ms);
+        let longest_ms = settles.max().unwrap_or(0).max(LONGEST_ESTIMATE_MS);
+        let latest_ms = self
+            .tools
+            .clock
+            .now_ms()
+            .saturating_add_unsigned(longest_ms);
         Ok(ledgers
-            .filter_map(|ledger| Some((ledger.id, ledger.gate_ms?)))
+            .filter_map(|ledger| Some((ledger.id, ledger.gate_ms?.min(latest_ms))))
             .collect())
     }
 
@@ -146,18 +152,48 @@ impl Run<'_> {
     pub(super) fn next_gate(&self, planned: &Planned) -> Result<Option<i64>, Error> {
         let gates = self.gates()?;
         let waiting = planned.plan.sets.iter().filter_map(|set| {
-            let first = set.targets.iter().find(|target| !target.is_fresh())?;
-            let is_free =
-                first.hold.is_none() && first.block.is_none() && !self.is_halted(&first.cdn);
-            if first.tier == 0 || !is_free {
+            let tier = unfinished_tier(set)?;
+            let is_free = |target: &&TargetPlan| {
+                target.hold.is_none() && target.items() > 0 && !self.is_halted(&target.cdn)
+            };
+            let mut targets = set.targets.iter().filter(|target| target.tier == tier);
+            if tier == 0 || !targets.any(|target| is_free(&target)) {
                 return None;
             }
-            gate_before(set, first.tier, &gates)
+            gate_before(set, tier, &gates)
         });
         Ok(waiting
             .filter(|gate_ms| *gate_ms > self.tools.clock.now_ms())
             .min())
     }
+
+    /// The ledgers of every tier that is being told while an outer one waits
+    /// for it.
+    pub(super) fn open_tiers(&self, planned: &Planned) -> Result<Vec<Vec<LedgerId>>, Error> {
+        let ledgers = self.ledgers()?;
+        let tiers = planned.plan.sets.iter().filter_map(|set| {
+            let tier = unfinished_tier(set)?;
+            let is_outer = |target: &TargetPlan| target.tier > tier && !target.is_fresh();
+            let is_going = |target: &TargetPlan| target.hold.is_none() && target.block.is_none();
+            let inner = || set.targets.iter().filter(|target| target.tier == tier);
+            if !set.targets.iter().any(is_outer) || !inner().all(is_going) {
+                return None;
+            }
+            let ids = inner().filter_map(|target| {
+                let at = (set.set.clone(), target.target.clone());
+                ledgers.get(&at).copied()
+            });
+            Some(ids.collect())
+        });
+        Ok(tiers.collect())
+    }
+}
+
+/// The innermost tier that has something to send.
+fn unfinished_tier(set: &SetPlan) -> Option<usize> {
+    let mut targets = set.targets.iter();
+    let first = targets.find(|target| !target.is_fresh());
+    first.map(|target| target.tier)
 }
 
 /// Whether anything of a target's plan is to be recorded: a blocked one marks nothing.
@@ -224,12 +260,7 @@ fn open_tier<'p>(
     gates: &BTreeMap<LedgerId, i64>,
     now_ms: i64,
 ) -> Vec<&'p TargetPlan> {
-    let Some(tier) = set
-        .targets
-        .iter()
-        .find(|target| !target.is_fresh())
-        .map(|target| target.tier)
-    else {
+    let Some(tier) = unfinished_tier(set) else {
         return Vec::new();
     };
     if gate_before(set, tier, gates).is_some_and(|gate_ms| gate_ms > now_ms) {

@@ -10,17 +10,18 @@ mod run;
 pub mod since;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::batch::lane::{Halt, Tally};
 use crate::declare::Declared;
 use crate::manifest::Problem;
-use crate::plan::Plan;
 use crate::plan::saved::{SavedPlan, Stale};
+use crate::plan::{Plan, TargetPlan};
 use crate::state::{StateError, Store};
 use crate::submit::clock::Clock;
-use crate::submit::courier::Courier;
-use crate::submit::engine::{Progress, Stop};
+use crate::submit::engine::Submitter;
+use crate::submit::observer::{CallEnd, Progress};
+use crate::submit::stop::Stop;
+use planning::Planned;
 
 /// What a reconcile is told.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ pub enum Error {
 /// What a reconcile came to.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// What was planned at first.
-    pub plan: Plan,
+    /// What was to be sent at first.
+    pub planned: Vec<PlannedTarget>,
     /// What is left: the plan made once everything was recorded.
     pub left: Plan,
     /// Findings.
@@ -61,8 +62,40 @@ pub struct Outcome {
     pub partial: BTreeSet<String>,
     /// By Cdn: what was done.
     pub targets: BTreeMap<String, TargetOutcome>,
-    /// The time allowed ran out, or somebody asked to stop.
+    /// The time allowed ran out, or somebody asked to stop or to make way.
     pub is_cut_short: bool,
+    /// When more may be sent, if nothing else changes: milliseconds since the
+    /// epoch.
+    pub due_ms: Option<i64>,
+}
+
+/// A set at a target with something to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedTarget {
+    /// The set's name.
+    pub set: String,
+    /// The Cdn's name.
+    pub cdn: String,
+    /// Items to be sent.
+    pub items: u64,
+}
+
+impl PlannedTarget {
+    fn all(plan: &Plan) -> Vec<Self> {
+        let targets = plan
+            .sets
+            .iter()
+            .flat_map(|set| set.targets.iter().map(move |target| (set, target)));
+        let is_changed = |target: &TargetPlan| !target.is_fresh() && target.hold.is_none();
+        targets
+            .filter(|(_, target)| is_changed(target))
+            .map(|(set, target)| Self {
+                set: set.set.clone(),
+                cdn: target.cdn.clone(),
+                items: target.items(),
+            })
+            .collect()
+    }
 }
 
 /// What was done at one target.
@@ -76,17 +109,39 @@ pub struct TargetOutcome {
     pub retry_at_ms: Option<i64>,
 }
 
-/// What a reconcile runs with.
-pub struct Tools<'a> {
-    /// Makes the calls.
-    pub courier: Arc<Courier>,
-    /// Time and chance.
-    pub clock: &'a dyn Clock,
-    /// Told how far it is.
-    pub progress: &'a mut dyn FnMut(Progress),
+/// What happens during a reconcile, seen from outside.
+pub trait Events {
+    /// How far the submitter is.
+    fn progress(&mut self, progress: Progress) {
+        _ = progress;
+    }
+
+    /// A call has ended.
+    fn ended(&mut self, call: &CallEnd<'_>) {
+        _ = call;
+    }
+
+    /// A plan was made; it is what is sent from now on.
+    fn planned(&mut self, planned: &Planned, store: &Store) {
+        _ = (planned, store);
+    }
 }
 
-/// Reconciles once.
+/// Nobody looks.
+impl Events for () {}
+
+/// What a reconcile runs with.
+pub struct Tools<'a> {
+    /// Makes the calls; may have some under way from before.
+    pub submitter: &'a mut Submitter,
+    /// Time and chance.
+    pub clock: &'a dyn Clock,
+    /// Told what happens.
+    pub events: &'a mut dyn Events,
+}
+
+/// Reconciles once: until nothing is left that may be sent, the time is up,
+/// or it is asked to stop or to make way.
 pub async fn once<'a>(
     declared: &'a Declared,
     store: &'a mut Store,

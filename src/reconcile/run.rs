@@ -2,21 +2,17 @@
 //! of what is settled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::inbox::{self, Inbox};
 use super::planning::{self, Planned};
-use super::{Error, Options, Outcome, Tools};
+use super::{Error, Options, Outcome, PlannedTarget, Tools};
 use crate::batch::journal::OpenBatch;
 use crate::declare::Declared;
 use crate::digest::Digest;
-use crate::plan::recorded::{LedgerId, TargetId};
-use crate::plan::{SetPlan, TargetPlan};
+use crate::plan::recorded::LedgerId;
+use crate::plan::{Hold, Plan, SetPlan, TargetPlan};
 use crate::state::{Observation, Seen, Store};
-use crate::submit::engine::{Outbound, Submitter};
-
-/// How often requests and signals are looked for while a tier settles.
-const TICK_MS: i64 = 500;
+use crate::submit::limits::{Limits, Pause};
 
 pub(super) struct Run<'a> {
     pub(super) declared: &'a Declared,
@@ -54,13 +50,13 @@ impl<'a> Run<'a> {
     }
 
     pub(super) async fn finish(mut self) -> Result<Outcome, Error> {
-        self.check_saved()?;
         self.answer()?;
+        self.check_saved()?;
         self.passes().await?;
         Ok(self.outcome)
     }
 
-    /// A stale plan is refused before anything is sent or answered.
+    /// A stale plan is refused before anything is sent.
     fn check_saved(&self) -> Result<(), Error> {
         if let Some(saved) = &self.options.saved {
             saved.check(&self.plan()?.plan, Some(self.store.lineage()))?;
@@ -73,76 +69,95 @@ impl<'a> Run<'a> {
         Ok(inbox::answer_requests(self.declared, self.store, now_ms)? > 0)
     }
 
-    /// What this run or one before it left open: batches that were never sent
-    /// dissolve, one of unknown outcome is sent once more under its number.
-    async fn recover(&mut self) -> Result<(), Error> {
-        let now_ms = self.tools.clock.now_ms();
-        let (replays, dissolved) = inbox::sort_open(self.declared, self.store)?;
-        if !dissolved.close.is_empty() {
-            self.store.step(dissolved, now_ms)?;
-        }
-        if replays.is_empty() {
-            return Ok(());
-        }
-        let targets: BTreeSet<TargetId> = replays.iter().map(|open| open.batch.target).collect();
-        let outbound = self
-            .outbound()?
-            .into_iter()
-            .filter(|outbound| targets.contains(&outbound.target));
-        self.submit(outbound.collect(), replays).await
-    }
-
+    /// Passes of planning and submitting, until one changes nothing.
     async fn passes(&mut self) -> Result<(), Error> {
-        self.recover().await?;
-        let mut planned = self.plan()?;
-        self.outcome.plan = planned.plan.clone();
+        let mut planned = self.next_plan(true)?;
+        self.outcome.planned = PlannedTarget::all(&planned.plan);
         if planned.plan.bootstrap.is_some() {
             self.keep(planned);
             return Ok(());
         }
         self.observe(&planned)?;
         loop {
-            let outbound = self.begin(&mut planned)?;
-            let gate_ms = self.next_gate(&planned)?;
-            let has_work = outbound.iter().any(|outbound| outbound.lane.left() > 0);
+            self.begin(&mut planned)?;
+            let limits = self.limits(&planned)?;
+            self.tools.events.planned(&planned, self.store);
             self.keep(planned);
             let before = self.done();
-            if has_work {
-                self.submit(outbound, Vec::new()).await?;
-            }
-            let has_moved = self.answer()? || self.done() > before;
-            if !has_moved && !self.sleep_until(gate_ms).await? {
-                self.outcome.is_cut_short = has_work;
+            let pause = self.submit(limits).await?;
+            let has_answered = self.answer()?;
+            let has_moved = has_answered || self.done() > before || pause == Pause::Replan;
+            if pause == Pause::MakeWay {
+                // What is left is for the new manifests to say.
+                self.outcome.is_cut_short = true;
                 break;
             }
-            self.recover().await?;
-            planned = self.plan()?;
-            if self.is_over() {
-                self.outcome.is_cut_short = planned.plan.is_unfinished();
-                self.keep(planned);
+            if self.is_over() || pause == Pause::OutOfTime {
+                let left = self.plan()?;
+                self.outcome.is_cut_short = left.plan.is_unfinished();
+                self.keep(left);
                 break;
             }
+            if !has_moved {
+                break;
+            }
+            planned = self.next_plan(has_answered)?;
+        }
+        if self.outcome.left.is_blocked() {
+            // What was recorded may have given a plan that waits another name.
+            let left = self.plan()?;
+            self.keep(left);
         }
         self.settle()
     }
 
-    /// Waits for the next tier's turn, unless somebody asks for something
-    /// first; whether there is a reason to look again.
-    async fn sleep_until(&self, gate_ms: Option<i64>) -> Result<bool, Error> {
-        let Some(gate_ms) = gate_ms.filter(|gate_ms| *gate_ms < self.deadline_ms) else {
-            return Ok(false);
-        };
-        while self.tools.clock.now_ms() < gate_ms && !self.options.stop.is_asked() {
-            if inbox::is_plan_outdated(self.store)? {
-                return Ok(true);
-            }
-            let tick_ms = self.tools.clock.now_ms() + TICK_MS;
-            self.tools
-                .clock
-                .sleep_until(gate_ms.min(tick_ms), false)
-                .await;
+    /// A plan of what is still to be sent, given what is under way. Whatever an
+    /// earlier plan had not sent is taken back where `is_changed`; batches that
+    /// a run before this one left open dissolve if they were never sent, and
+    /// go once more under their number if their outcome is unknown.
+    fn next_plan(&mut self, is_changed: bool) -> Result<Planned, Error> {
+        let now_ms = self.tools.clock.now_ms();
+        self.tools.submitter.clear(self.store, now_ms, is_changed)?;
+        let submitter = &self.tools.submitter;
+        let is_known = |open: &OpenBatch| submitter.has(open.no);
+        let (replays, dissolved) = inbox::sort_open(self.declared, self.store, is_known)?;
+        if !dissolved.close.is_empty() {
+            self.store.step(dissolved, now_ms)?;
         }
-        Ok(true)
+        if !replays.is_empty() {
+            let idle = self.outbound()?;
+            self.tools.submitter.replay(idle, replays, now_ms);
+        }
+        self.plan()
+    }
+
+    /// Until when this plan's work goes on before there is a reason to plan again.
+    fn limits(&self, planned: &Planned) -> Result<Limits, Error> {
+        Ok(Limits {
+            deadline_ms: self.deadline_ms,
+            gate_ms: self.next_gate(planned)?,
+            due_ms: self.due_ms(&planned.plan)?,
+            tiers: self.open_tiers(planned)?,
+            stop: self.options.stop.clone(),
+        })
+    }
+
+    /// When more may be sent although nothing is asked for: a `notBefore` is
+    /// over, a refusal has lasted a day, a target that stopped is tried again.
+    fn due_ms(&self, plan: &Plan) -> Result<Option<i64>, Error> {
+        let held = plan.targets().filter_map(|target| match target.hold {
+            Some(Hold::NotBefore(at_ms)) => Some(at_ms),
+            _ => None,
+        });
+        let refused = if plan.targets().any(|target| target.refused > 0) {
+            planning::refusals_lift_at_ms(self.store)?
+        } else {
+            None
+        };
+        let forgiven = self.tools.submitter.forgives_at_ms();
+        let now_ms = self.tools.clock.now_ms();
+        let all = held.chain(refused).chain(forgiven);
+        Ok(all.filter(|at_ms| *at_ms > now_ms).min())
     }
 
     /// Items accepted or refused so far.
@@ -168,14 +183,15 @@ impl<'a> Run<'a> {
     /// before anything is recorded under them. Inputs are recorded only once
     /// a set is settled: recorded earlier, a crash would make it look done.
     fn observe(&mut self, planned: &Planned) -> Result<(), Error> {
-        let unloaded = planned.failed.union(&planned.partial);
-        self.record_observation(|name| planned.unchanged.contains(name), unloaded)
+        let is_unchanged = |name: &str| planned.unchanged.contains(name);
+        self.record_observation(is_unchanged, &planned.failed, &planned.partial)
     }
 
-    fn record_observation<'n>(
+    fn record_observation(
         &mut self,
         is_settled: impl Fn(&str) -> bool,
-        unloaded: impl Iterator<Item = &'n String>,
+        failed: &BTreeSet<String>,
+        partial: &BTreeSet<String>,
     ) -> Result<(), Error> {
         if !self.may_observe {
             return Ok(());
@@ -184,7 +200,6 @@ impl<'a> Run<'a> {
         let recorded: BTreeMap<String, Option<Digest>> =
             recorded.map(|set| (set.name, set.inputs)).collect();
         let only = self.options.planning.only.as_deref();
-        let unloaded: BTreeSet<String> = unloaded.cloned().collect();
         let declared = self.declared.sets.iter().map(|(name, set)| Seen {
             name: name.clone(),
             formerly: set.formerly.clone(),
@@ -193,7 +208,7 @@ impl<'a> Run<'a> {
             } else {
                 is_settled(name).then_some(set.inputs)
             },
-            is_loaded: !unloaded.contains(name),
+            is_loaded: !failed.contains(name) && !partial.contains(name),
         });
         let broken = self.declared.broken.iter().map(|name| Seen {
             name: name.clone(),
@@ -203,7 +218,7 @@ impl<'a> Run<'a> {
         });
         let observation = Observation {
             present: declared.chain(broken).collect(),
-            frozen: self.declared.is_frozen(),
+            frozen: self.declared.is_frozen() || !failed.is_empty(),
         };
         self.store
             .observe(&observation, self.tools.clock.now_ms())?;
@@ -218,37 +233,18 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn submit(
-        &mut self,
-        outbound: Vec<Outbound>,
-        replays: Vec<OpenBatch>,
-    ) -> Result<(), Error> {
-        let mut inbox = Inbox::new(&mut *self.tools.progress);
-        let limits = (self.deadline_ms, self.options.stop.clone());
-        let courier = Arc::clone(&self.tools.courier);
-        let mut submitter = Submitter::new(
-            self.store,
-            courier,
-            self.tools.clock,
-            &mut inbox,
-            outbound,
-            limits,
-        );
-        submitter.replay(replays);
-        for outbound in submitter.run().await? {
-            let outcome = self.outcome.targets.entry(outbound.cdn).or_default();
-            let tally = outbound.lane.tally();
-            outcome.tally.calls += tally.calls;
-            outcome.tally.batches += tally.batches;
-            outcome.tally.accepted += tally.accepted;
-            outcome.tally.refused += tally.refused;
-            outcome.halt = outcome
-                .halt
-                .take()
-                .or_else(|| outbound.lane.halt().cloned());
-            outcome.retry_at_ms = outbound.lane.retry().0;
+    async fn submit(&mut self, limits: Limits) -> Result<Pause, Error> {
+        let mut inbox = Inbox::new(&mut *self.tools.events);
+        let submitter = &mut *self.tools.submitter;
+        let clock = self.tools.clock;
+        let pause = submitter.run(self.store, clock, &mut inbox, limits).await?;
+        for report in submitter.reports() {
+            let outcome = self.outcome.targets.entry(report.cdn).or_default();
+            outcome.tally.add(report.tally);
+            outcome.halt = report.halt;
+            outcome.retry_at_ms = report.retry_at_ms;
         }
-        Ok(())
+        Ok(pause)
     }
 
     pub(super) fn is_halted(&self, cdn: &str) -> bool {
@@ -287,15 +283,13 @@ impl<'a> Run<'a> {
         let names: BTreeSet<String> = settled.iter().map(|set| set.set.clone()).collect();
         let targets = settled.iter().flat_map(|set| &set.targets);
         let ledgers: Vec<LedgerId> = targets.filter_map(|target| target.ledger).collect();
-        let unloaded: BTreeSet<String> = self
-            .outcome
-            .failed
-            .union(&self.outcome.partial)
-            .cloned()
-            .collect();
+        let failed = std::mem::take(&mut self.outcome.failed);
+        let partial = std::mem::take(&mut self.outcome.partial);
         // In this order: inputs that change unsettle what they change.
-        self.record_observation(|name| names.contains(name), unloaded.iter())?;
+        self.record_observation(|name| names.contains(name), &failed, &partial)?;
+        (self.outcome.failed, self.outcome.partial) = (failed, partial);
         self.store.settle(&ledgers)?;
+        self.outcome.due_ms = self.due_ms(&self.outcome.left)?;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::number::{counted, grouped, instant};
 use super::{Body, Report, Row, Sign};
 use crate::manifest::{Problem, distinct};
 use crate::plan::{Plan, SetPlan, TargetPlan};
-use crate::reconcile::{Outcome, TargetOutcome};
+use crate::reconcile::{Outcome, PlannedTarget, TargetOutcome};
 
 /// `freshen.reconcile/v1`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -142,18 +142,9 @@ fn cdn((name, outcome): (&String, &TargetOutcome)) -> CdnDocument {
 }
 
 fn sets(outcome: &Outcome) -> Vec<SetDocument> {
-    let sets = outcome.plan.sets.iter();
-    let planned = sets.flat_map(|set| set.targets.iter().map(move |target| (set, target)));
-    let changed = planned.filter(|(_, target)| !target.is_fresh() && target.hold.is_none());
-    changed
-        .map(|(set, target)| {
-            let left = left_of(&outcome.left, &set.set, &target.cdn);
-            set_document(
-                left.map_or(set, |(left, _)| left),
-                target,
-                left.map(|(_, left)| left),
-            )
-        })
+    let planned = outcome.planned.iter();
+    planned
+        .map(|planned| set_document(planned, left_of(&outcome.left, &planned.set, &planned.cdn)))
         .collect()
 }
 
@@ -163,12 +154,13 @@ fn left_of<'p>(left: &'p Plan, set: &str, cdn: &str) -> Option<(&'p SetPlan, &'p
     Some((set, target))
 }
 
-fn set_document(set: &SetPlan, planned: &TargetPlan, left: Option<&TargetPlan>) -> SetDocument {
+fn set_document(planned: &PlannedTarget, left: Option<(&SetPlan, &TargetPlan)>) -> SetDocument {
+    let (plan, left) = left.unzip();
     SetDocument {
-        name: set.set.clone(),
+        name: planned.set.clone(),
         cdn: planned.cdn.clone(),
-        plan: set.id.to_string(),
-        planned: planned.items(),
+        plan: plan.map_or_else(String::new, |plan| plan.id.to_string()),
+        planned: planned.items,
         left: left.map_or(0, TargetPlan::items),
         refused: left.map_or(0, |left| left.refused + left.held),
         blocked: left

@@ -22,6 +22,16 @@ pub struct Step {
     pub targets: Vec<TargetRecord>,
 }
 
+impl Step {
+    /// Whether there is nothing to record.
+    pub fn is_empty(&self) -> bool {
+        self.close.is_empty()
+            && self.open.is_empty()
+            && self.send.is_empty()
+            && self.targets.is_empty()
+    }
+}
+
 impl Store {
     /// Closes, opens and marks batches in one transaction; the opened ones
     /// come back with their numbers and ids, in order.
@@ -77,6 +87,16 @@ impl Records {
             batches.push(read_open(conn, self.lineage(), row)?);
         }
         Ok(batches)
+    }
+}
+
+impl Records {
+    /// When the last acceptance of `ledger` has settled, in milliseconds since
+    /// the epoch.
+    pub fn gate_ms(&self, ledger: LedgerId) -> Result<Option<i64>> {
+        let sql = "SELECT gate_ms FROM ledger WHERE id = ?";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        Ok(statement.query_row([ledger.0], |row| row.get(0))?)
     }
 }
 

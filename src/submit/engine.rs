@@ -1,393 +1,376 @@
 //! The submitter: drives the lanes of all targets until they have nothing
 //! left, journalling every turn before it acts on it.
+//!
+//! It outlives a plan. A new plan takes the place of whatever was not sent yet,
+//! and never waits for calls under way: a lane that has any finishes them by
+//! itself, and is loaded again by the plan that is made once it has.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use super::clock::Clock;
 use super::courier::{Courier, Delivery, Errand};
+use super::flight::Flight;
+use super::halts::Halted;
+use super::limits::{Limits, Pause};
+use super::observer::{Observer, Progress};
+use super::outbound::{LaneReport, Outbound};
+use super::stop::Stop;
 use crate::batch::Ticket;
 use crate::batch::journal::{BatchNo, OpenBatch};
-use crate::batch::lane::{Lane, Next, Settled, Tally};
-use crate::batch::verdict::{Facts, Verdict};
+use crate::batch::lane::Next;
 use crate::digest::Digest;
-use crate::plan::recorded::TargetId;
-use crate::provider::Provider;
-use crate::state::{Halt, StateError, Step, Store, TargetRecord};
+use crate::plan::recorded::{LedgerId, TargetId};
+use crate::state::{StateError, Step, Store};
 
-/// How often requests of other processes are looked for while calls are under way.
+/// How often requests of other processes are looked for.
 const INBOX_MS: i64 = 500;
 
-/// One target and its lane.
-#[derive(Debug)]
-pub struct Outbound {
-    /// Its row.
-    pub target: TargetId,
-    /// The Cdn's name, for people.
-    pub cdn: String,
-    /// Its codec.
-    pub provider: Arc<dyn Provider>,
-    /// What it has taught us.
-    pub facts: Facts,
-    /// What is to be sent.
-    pub lane: Lane,
-}
-
-/// Asked to stop: what is under way is finished and recorded, nothing is begun.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Asks for it.
-    pub fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was asked for.
-    pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// What happens while the submitter runs, seen from outside.
-pub trait Observer {
-    /// Whether other processes have asked for something that calls for a new
-    /// plan: the submitter then finishes what is under way and returns.
-    fn is_plan_outdated(&mut self, store: &mut Store) -> Result<bool, StateError>;
-
-    /// A turn has been journalled.
-    fn progress(&mut self, progress: Progress);
-}
-
-/// How far the submitter is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Items accepted or refused.
-    pub done: u64,
-    /// Items not yet.
-    pub left: u64,
-    /// When something can be sent again, if all lanes wait.
-    pub waits_until_ms: Option<i64>,
-}
-
 /// Drives lanes.
-pub struct Submitter<'a> {
-    store: &'a mut Store,
-    courier: Arc<Courier>,
-    clock: &'a dyn Clock,
-    observer: &'a mut dyn Observer,
-    outbound: Vec<Outbound>,
-    deadline_ms: i64,
-    stop: Stop,
-    tasks: JoinSet<(usize, Errand, Delivery)>,
-    ids: HashMap<BatchNo, Digest>,
-    step: Step,
+#[derive(Debug)]
+pub struct Submitter {
+    pub(super) courier: Arc<Courier>,
+    pub(super) outbound: Vec<Outbound>,
+    /// Targets whose lanes hold an earlier plan's work: they finish what is
+    /// under way and take nothing new.
+    pub(super) outdated: BTreeSet<TargetId>,
+    pub(super) tasks: JoinSet<Delivery>,
+    pub(super) flights: HashMap<task::Id, Flight>,
+    pub(super) ids: HashMap<BatchNo, Digest>,
+    pub(super) step: Step,
     /// Whose batches `step.open` holds, in its order.
-    opening: Vec<(usize, Ticket)>,
+    pub(super) opening: Vec<(TargetId, Ticket)>,
+    pub(super) halts: BTreeMap<TargetId, Halted>,
     inbox_due_ms: i64,
-    /// A new plan is due, so nothing more of this one is begun.
-    makes_way: bool,
+    done: u64,
 }
 
-impl<'a> Submitter<'a> {
-    /// A submitter for `outbound`; nothing is begun after `deadline_ms`.
-    pub fn new(
-        store: &'a mut Store,
-        courier: Arc<Courier>,
-        clock: &'a dyn Clock,
-        observer: &'a mut dyn Observer,
-        outbound: Vec<Outbound>,
-        limits: (i64, Stop),
-    ) -> Self {
-        let (deadline_ms, stop) = limits;
+impl Submitter {
+    /// A submitter with nothing to do.
+    pub fn new(courier: Arc<Courier>) -> Self {
         Self {
-            store,
             courier,
-            clock,
-            observer,
-            outbound,
-            deadline_ms,
-            stop,
+            outbound: Vec::new(),
+            outdated: BTreeSet::new(),
             tasks: JoinSet::new(),
+            flights: HashMap::new(),
             ids: HashMap::new(),
             step: Step::default(),
             opening: Vec::new(),
+            halts: BTreeMap::new(),
             inbox_due_ms: 0,
-            makes_way: false,
+            done: 0,
         }
     }
 
-    /// Sends these batches of unknown outcome once more before anything else.
-    pub fn replay(&mut self, batches: Vec<OpenBatch>) {
+    /// Takes back whatever was not sent: of all targets where `is_changed`, the
+    /// manifests or what was asked for; else of those that stopped long enough
+    /// ago. Batches of unknown outcome stay open in the journal.
+    pub fn clear(
+        &mut self,
+        store: &mut Store,
+        now_ms: i64,
+        is_changed: bool,
+    ) -> Result<(), StateError> {
+        self.forgive_old(now_ms);
+        for outbound in &self.outbound {
+            let is_forgiven =
+                outbound.lane.halt().is_some() && !self.halts.contains_key(&outbound.target);
+            if is_changed || is_forgiven {
+                self.outdated.insert(outbound.target);
+            }
+        }
+        for target in self.outdated.clone() {
+            self.make_room(target);
+        }
+        self.journal(store, now_ms)
+    }
+
+    /// Whether a lane has this open batch: under way, or about to be sent.
+    pub fn has(&self, no: BatchNo) -> bool {
+        self.outbound.iter().any(|outbound| outbound.lane.has(no))
+    }
+
+    /// Sends these batches of unknown outcome once more, each through an empty
+    /// lane of `idle`, before their targets are loaded again.
+    pub fn replay(&mut self, mut idle: Vec<Outbound>, batches: Vec<OpenBatch>, now_ms: i64) {
+        let mut targets = BTreeSet::new();
         for batch in batches {
             self.ids.insert(batch.no, batch.id);
-            if let Some(outbound) = self
-                .outbound
-                .iter_mut()
-                .find(|outbound| outbound.target == batch.batch.target)
+            let target = batch.batch.target;
+            if let Some(at) = idle.iter().position(|outbound| outbound.target == target)
+                && self.lane_of(target).is_none()
             {
+                self.outbound.push(idle.swap_remove(at));
+            }
+            if targets.insert(target) {
+                self.make_room(target);
+            }
+            if let Some(outbound) = self.lane_of_mut(target) {
                 outbound.lane.replay(batch);
             }
         }
+        self.prepare(&targets, now_ms);
     }
 
-    /// Runs until nothing is left that may be sent, and hands the lanes back.
-    pub async fn run(mut self) -> Result<Vec<Outbound>, StateError> {
-        self.preflight(self.clock.now_ms());
+    /// Loads the lanes of a new plan. One with calls under way goes on with
+    /// them; it keeps its work if the plan has the same, and else makes room
+    /// once they are back.
+    pub fn load(&mut self, lanes: Vec<Outbound>, now_ms: i64) {
+        let mut loaded = BTreeSet::new();
+        for lane in lanes {
+            let target = lane.target;
+            let Some(at) = self
+                .outbound
+                .iter()
+                .position(|other| other.target == target)
+            else {
+                loaded.insert(target);
+                self.outbound.push(lane);
+                continue;
+            };
+            let old = &mut self.outbound[at];
+            if !old.lane.is_recovering() {
+                self.step.close.extend(old.lane.vacate(SUPERSEDED));
+                *old = lane;
+                self.outdated.remove(&target);
+                loaded.insert(target);
+            } else if !self.outdated.contains(&target)
+                && lane.lane.unopened() != old.lane.unopened()
+            {
+                self.make_room(target);
+            }
+        }
+        self.drop_idle();
+        self.prepare(&loaded, now_ms);
+    }
+
+    /// Runs until nothing is left that may be sent, or a new plan is called for.
+    pub async fn run(
+        &mut self,
+        store: &mut Store,
+        clock: &dyn Clock,
+        observer: &mut dyn Observer,
+        mut limits: Limits,
+    ) -> Result<Pause, StateError> {
         loop {
-            let now_ms = self.clock.now_ms();
-            self.look_into_inbox(now_ms)?;
-            let wake_ms = self.turn(now_ms)?;
-            self.report(wake_ms);
-            if self.tasks.is_empty() && wake_ms.is_none() {
-                break;
+            let now_ms = clock.now_ms();
+            if limits.stop.is_making_way() && !limits.stop.is_asked() {
+                self.journal(store, now_ms)?;
+                return Ok(Pause::MakeWay);
             }
-            self.wait(now_ms, wake_ms).await;
+            let wake_ms = self.turn(store, now_ms, &limits)?;
+            self.report_progress(observer, wake_ms);
+            if self.calls_for_a_plan(store, observer, &mut limits, now_ms)? {
+                self.journal(store, now_ms)?;
+                return Ok(Pause::Replan);
+            }
+            let next_ms = [wake_ms, limits.gate_ms].into_iter().flatten().min();
+            let in_time_ms = next_ms.filter(|at_ms| limits.may_begin(*at_ms));
+            if self.tasks.is_empty() && in_time_ms.is_none() {
+                self.clear(store, now_ms, true)?;
+                return Ok(next_ms.map_or(Pause::Done, |_| Pause::OutOfTime));
+            }
+            let until_ms = in_time_ms.into_iter().chain(limits.due_ms).min();
+            self.wait(clock, observer, &limits.stop, until_ms).await;
         }
-        for outbound in &mut self.outbound {
-            self.step
-                .close
-                .extend(outbound.lane.abandon("the run ended before it was sent"));
-        }
-        self.journal(self.clock.now_ms())?;
-        Ok(self.outbound)
     }
 
-    /// Finds out before anything is journalled whether a target may be called.
-    fn preflight(&mut self, now_ms: i64) {
-        let mut stopped = Vec::new();
-        for (at, outbound) in self
-            .outbound
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, outbound)| outbound.lane.left() > 0)
-        {
-            match self.courier.preflight(&*outbound.provider) {
-                Err((kind, reason)) => {
-                    outbound.lane.stop(kind, reason);
-                    stopped.push(at);
-                }
-                Ok(credentials) => {
-                    if outbound
-                        .provider
-                        .look_up(&outbound.facts, &credentials)
-                        .is_some()
-                    {
-                        outbound.lane.require_look_up();
-                    }
-                }
-            }
-        }
-        self.touch(stopped, now_ms);
-    }
-
-    fn look_into_inbox(&mut self, now_ms: i64) -> Result<(), StateError> {
-        if now_ms < self.inbox_due_ms {
-            return Ok(());
-        }
-        self.inbox_due_ms = now_ms + INBOX_MS;
-        self.makes_way |= self.observer.is_plan_outdated(self.store)?;
-        Ok(())
+    /// What every lane has done since this was last called.
+    pub fn reports(&mut self) -> Vec<LaneReport> {
+        self.outbound.iter_mut().map(Outbound::report).collect()
     }
 
     /// Asks every lane what goes next, journals it in one transaction, and
     /// sends it. Returns when to ask again if no answer comes before.
-    fn turn(&mut self, now_ms: i64) -> Result<Option<i64>, StateError> {
+    fn turn(
+        &mut self,
+        store: &mut Store,
+        now_ms: i64,
+        limits: &Limits,
+    ) -> Result<Option<i64>, StateError> {
         // A part of a refused batch that had no number yet would be opened a second time.
         if !self.opening.is_empty() {
-            self.journal(now_ms)?;
+            self.journal(store, now_ms)?;
         }
         let mut wake_ms: Option<i64> = None;
         let mut departing = Vec::new();
-        let may_begin = !self.makes_way && !self.stop.is_asked() && now_ms < self.deadline_ms;
-        for at in 0..self.outbound.len() {
-            if !may_begin {
-                break;
-            }
-            loop {
-                match self.outbound[at].lane.next(now_ms) {
-                    Next::LookUp => departing.push((at, Errand::LookUp)),
-                    Next::Open(ticket, batch) => {
-                        self.step.open.push((batch, true));
-                        self.opening.push((at, ticket));
-                        departing.push((at, Errand::Batch(ticket)));
-                    }
-                    Next::Send(ticket, no) => {
-                        self.step.send.push(no);
-                        departing.push((at, Errand::Replay(ticket, no)));
-                    }
-                    Next::Wait(until_ms) => {
-                        wake_ms = Some(wake_ms.map_or(until_ms, |wake: i64| wake.min(until_ms)));
-                        break;
-                    }
-                    Next::Busy | Next::Done => break,
+        if limits.may_begin(now_ms) {
+            for at in 0..self.outbound.len() {
+                if let Some(until_ms) = self.ask_lane(at, now_ms, &mut departing) {
+                    wake_ms = Some(wake_ms.map_or(until_ms, |wake_ms| wake_ms.min(until_ms)));
                 }
             }
         }
-        self.touch(departing.iter().map(|(at, _)| *at).collect(), now_ms);
-        let numbers = self.journal(now_ms)?;
-        for (at, errand) in departing {
-            self.depart(at, errand, &numbers);
+        let targets: BTreeSet<TargetId> = departing.iter().map(|(target, _)| *target).collect();
+        self.touch(&targets, now_ms);
+        self.journal(store, now_ms)?;
+        for (target, errand) in departing {
+            self.depart(target, errand, now_ms);
         }
-        // A lane that may go on only after the deadline has nothing to wait for.
-        Ok(wake_ms.filter(|wake_ms| *wake_ms < self.deadline_ms))
+        Ok(wake_ms)
     }
 
-    /// Budgets and waits of these targets go into the next transaction.
-    fn touch(&mut self, targets: Vec<usize>, now_ms: i64) {
-        for at in targets {
-            let outbound = &self.outbound[at];
-            let (retry_at_ms, attempts) = outbound.lane.retry();
-            let update = TargetRecord {
-                id: outbound.target,
-                identity: outbound.provider.target().to_owned(),
-                tats: outbound.lane.budget().arrivals(),
-                retry_at_ms,
-                attempts,
-                facts: outbound.facts.clone(),
-                halted: outbound.lane.halt().map(|halt| Halt {
-                    kind: halt.kind.as_str().to_owned(),
-                    message: halt.reason.to_string(),
-                    fingerprint: outbound.lane.cdn(),
-                    at_ms: now_ms,
-                }),
-            };
-            self.step.targets.retain(|other| other.id != update.id);
-            self.step.targets.push(update);
+    /// Everything that a lane sends now; when to ask it again.
+    fn ask_lane(
+        &mut self,
+        at: usize,
+        now_ms: i64,
+        departing: &mut Vec<(TargetId, Errand)>,
+    ) -> Option<i64> {
+        let outbound = &mut self.outbound[at];
+        let target = outbound.target;
+        loop {
+            match outbound.lane.next(now_ms) {
+                Next::LookUp => departing.push((target, Errand::LookUp)),
+                Next::Open(ticket, batch) => {
+                    self.step.open.push((batch, true));
+                    self.opening.push((target, ticket));
+                    departing.push((target, Errand::Batch(ticket)));
+                }
+                Next::Send(ticket, no) => {
+                    self.step.send.push(no);
+                    departing.push((target, Errand::Replay(ticket, no)));
+                }
+                Next::Wait(until_ms) => return Some(until_ms),
+                Next::Busy | Next::Done => return None,
+            }
         }
+    }
+
+    /// Whether requests, time or a lane that has made room call for a new plan.
+    fn calls_for_a_plan(
+        &mut self,
+        store: &mut Store,
+        observer: &mut dyn Observer,
+        limits: &mut Limits,
+        now_ms: i64,
+    ) -> Result<bool, StateError> {
+        if !limits.may_begin(now_ms) {
+            return Ok(false);
+        }
+        let is_idle = |outbound: &Outbound| !outbound.lane.is_recovering();
+        let has_room = self
+            .outbound
+            .iter()
+            .any(|outbound| self.outdated.contains(&outbound.target) && is_idle(outbound));
+        let is_due = |at_ms: Option<i64>| at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        if has_room || is_due(limits.gate_ms) || is_due(limits.due_ms) {
+            return Ok(true);
+        }
+        if now_ms < self.inbox_due_ms {
+            return Ok(false);
+        }
+        self.inbox_due_ms = now_ms + INBOX_MS;
+        self.open_tiers(store, limits)?;
+        observer.is_plan_outdated(store)
+    }
+
+    /// Tiers that have been told in full give the next one a time.
+    fn open_tiers(&self, store: &Store, limits: &mut Limits) -> Result<(), StateError> {
+        if limits.tiers.is_empty() {
+            return Ok(());
+        }
+        let wanted: BTreeSet<LedgerId> = self
+            .outbound
+            .iter()
+            .flat_map(|outbound| outbound.lane.ledgers())
+            .collect();
+        let is_told = |tier: &mut Vec<LedgerId>| tier.iter().all(|it| !wanted.contains(it));
+        let told: Vec<Vec<LedgerId>> = limits.tiers.extract_if(.., is_told).collect();
+        for ledger in told.into_iter().flatten() {
+            let gate_ms = store.gate_ms(ledger)?.unwrap_or(0);
+            limits.gate_ms = Some(limits.gate_ms.map_or(gate_ms, |other| other.min(gate_ms)));
+        }
+        Ok(())
     }
 
     /// One durable transaction: what ended, what begins, what it cost.
-    fn journal(&mut self, now_ms: i64) -> Result<HashMap<(usize, Ticket), BatchNo>, StateError> {
+    fn journal(&mut self, store: &mut Store, now_ms: i64) -> Result<(), StateError> {
         let step = std::mem::take(&mut self.step);
         let opening = std::mem::take(&mut self.opening);
-        let is_empty = step.close.is_empty()
-            && step.open.is_empty()
-            && step.send.is_empty()
-            && step.targets.is_empty();
-        if is_empty {
-            return Ok(HashMap::new());
+        if step.is_empty() {
+            return Ok(());
         }
-        let opened = self.store.step(step, now_ms)?;
-        let mut numbers = HashMap::new();
-        for ((at, ticket), batch) in opening.into_iter().zip(opened) {
+        for close in &step.close {
+            self.ids.remove(&close.no);
+        }
+        let opened = store.step(step, now_ms)?;
+        for ((target, ticket), batch) in opening.into_iter().zip(opened) {
             self.ids.insert(batch.no, batch.id);
-            self.outbound[at].lane.journalled(ticket, batch.no);
-            numbers.insert((at, ticket), batch.no);
-        }
-        Ok(numbers)
-    }
-
-    fn depart(&mut self, at: usize, errand: Errand, numbers: &HashMap<(usize, Ticket), BatchNo>) {
-        let outbound = &self.outbound[at];
-        let (items, id) = match errand {
-            Errand::LookUp => (Vec::new(), None),
-            Errand::Batch(ticket) => {
-                let id = numbers.get(&(at, ticket)).and_then(|no| self.ids.get(no));
-                (outbound.lane.items(ticket).to_vec(), id)
+            if let Some(outbound) = self.lane_of_mut(target) {
+                outbound.lane.journalled(ticket, batch.no);
             }
-            Errand::Replay(ticket, no) => (outbound.lane.items(ticket).to_vec(), self.ids.get(&no)),
-        };
-        let id = id.copied().unwrap_or(Digest([0; 32]));
-        let (courier, provider) = (Arc::clone(&self.courier), Arc::clone(&outbound.provider));
-        let facts = outbound.facts.clone();
-        self.tasks.spawn(async move {
-            let delivery = courier
-                .deliver(&*provider, &facts, errand, &id, &items)
-                .await;
-            (at, errand, delivery)
-        });
+        }
+        Ok(())
     }
 
-    async fn wait(&mut self, now_ms: i64, wake_ms: Option<i64>) {
-        let tick_ms = now_ms + INBOX_MS;
+    async fn wait(
+        &mut self,
+        clock: &dyn Clock,
+        observer: &mut dyn Observer,
+        stop: &Stop,
+        wake_ms: Option<i64>,
+    ) {
+        let tick_ms = clock.now_ms() + INBOX_MS;
         let until_ms = wake_ms.map_or(tick_ms, |wake_ms| wake_ms.min(tick_ms));
-        let clock = self.clock;
         let is_busy = !self.tasks.is_empty();
-        tokio::select! {
+        let arrived = tokio::select! {
             biased;
-            Some(joined) = self.tasks.join_next(), if is_busy => self.arrive(joined),
-            () = clock.sleep_until(until_ms, is_busy) => {}
-        }
-        while let Some(joined) = self.tasks.try_join_next() {
-            self.arrive(joined);
+            Some(joined) = self.tasks.join_next_with_id(), if is_busy => Some(joined),
+            () = stop.rings() => None,
+            () = clock.sleep_until(until_ms, is_busy) => None,
+        };
+        let more = std::iter::from_fn(|| self.tasks.try_join_next_with_id());
+        let arrived: Vec<_> = arrived.into_iter().chain(more).collect();
+        for joined in arrived {
+            self.arrive(joined, clock, observer);
         }
     }
 
-    fn arrive(&mut self, joined: Result<(usize, Errand, Delivery), tokio::task::JoinError>) {
-        let (at, errand, delivery) = match joined {
-            Ok(arrived) => arrived,
-            // Its batch stays open: the next run sends it once more.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
-        let now_ms = self.clock.now_ms();
-        let random = self.clock.random();
-        let outbound = &mut self.outbound[at];
-        let settled = match (errand, delivery) {
-            (Errand::LookUp, Delivery::Verdict(verdict)) => {
-                if let Verdict::Learned(facts) = &verdict {
-                    outbound.facts.extend(facts.clone());
-                }
-                outbound.lane.look_up_answered(verdict, now_ms, random);
-                Settled::default()
-            }
-            (Errand::LookUp, Delivery::Lost(_)) => {
-                outbound.lane.look_up_lost(now_ms, random);
-                Settled::default()
-            }
-            (Errand::LookUp, Delivery::Halted(kind, reason)) => {
-                outbound.lane.stop(kind, reason);
-                outbound.lane.look_up_lost(now_ms, random);
-                Settled::default()
-            }
-            (Errand::LookUp, Delivery::Unsent(reason)) => {
-                outbound
-                    .lane
-                    .look_up_answered(Verdict::Transient(reason), now_ms, random);
-                Settled::default()
-            }
-            (Errand::Batch(ticket) | Errand::Replay(ticket, _), delivery) => match delivery {
-                Delivery::Verdict(verdict) => {
-                    outbound.lane.answered(ticket, verdict, now_ms, random)
-                }
-                Delivery::Lost(message) => outbound.lane.lost(ticket, &message, now_ms, random),
-                Delivery::Unsent(reason) => outbound.lane.unsent(ticket, &reason, now_ms, random),
-                Delivery::Halted(kind, reason) => {
-                    outbound.lane.stop(kind, reason.clone());
-                    outbound.lane.unsent(ticket, &reason, now_ms, random)
-                }
-            },
-        };
-        self.step.close.extend(settled.close);
-        for (ticket, batch) in settled.open {
-            self.step.open.push((batch, false));
-            self.opening.push((at, ticket));
+    /// The lane of an earlier plan keeps what is under way, and nothing else.
+    pub(super) fn make_room(&mut self, target: TargetId) {
+        self.outdated.insert(target);
+        if let Some(outbound) = self.lane_of_mut(target) {
+            let unsent = outbound.lane.vacate(SUPERSEDED);
+            self.step.close.extend(unsent);
         }
-        self.touch(vec![at], now_ms);
     }
 
-    fn report(&mut self, wake_ms: Option<i64>) {
-        let tallies = self.outbound.iter().map(|outbound| outbound.lane.tally());
-        let done = tallies
-            .map(
-                |Tally {
-                     accepted, refused, ..
-                 }| accepted + refused,
-            )
-            .sum();
-        let left = self
-            .outbound
-            .iter()
-            .map(|outbound| outbound.lane.left() as u64)
-            .sum();
-        let waits_until_ms = wake_ms.filter(|_| self.tasks.is_empty());
-        self.observer.progress(Progress {
-            done,
-            left,
-            waits_until_ms,
+    fn drop_idle(&mut self) {
+        let outdated = &self.outdated;
+        self.outbound.retain(|outbound| {
+            !outdated.contains(&outbound.target) || outbound.lane.is_recovering()
+        });
+        let left: BTreeSet<TargetId> = self.outbound.iter().map(|it| it.target).collect();
+        self.outdated.retain(|target| left.contains(target));
+    }
+
+    pub(super) fn lane_of(&self, target: TargetId) -> Option<&Outbound> {
+        self.outbound.iter().find(|other| other.target == target)
+    }
+
+    pub(super) fn lane_of_mut(&mut self, target: TargetId) -> Option<&mut Outbound> {
+        self.outbound
+            .iter_mut()
+            .find(|other| other.target == target)
+    }
+
+    pub(super) fn count_done(&mut self, items: u64) {
+        self.done += items;
+    }
+
+    fn report_progress(&mut self, observer: &mut dyn Observer, wake_ms: Option<i64>) {
+        let lanes = self.outbound.iter().map(|outbound| &outbound.lane);
+        observer.progress(Progress {
+            done: self.done,
+            left: lanes.map(|lane| lane.left() as u64).sum(),
+            waits_until_ms: wake_ms.filter(|_| self.tasks.is_empty()),
         });
     }
 }
+
+/// Why a batch that was never sent is closed.
+const SUPERSEDED: &str = "a new plan took its place before it was sent";

@@ -3,5 +3,11 @@
 pub mod clock;
 pub mod courier;
 pub mod engine;
+mod flight;
+mod halts;
+pub mod limits;
+pub mod observer;
+pub mod outbound;
 pub mod secret;
+pub mod stop;
 pub mod transport;

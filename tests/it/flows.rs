@@ -369,3 +369,42 @@ fn what_is_suspended_waits_and_goes_once_resumed() {
     world.ends(0, &["resume", "--set", "set"]);
     assert_eq!(world.sends(0), [[format!("{ROOT}/a")]]);
 }
+
+#[test]
+fn a_batch_of_a_set_that_was_suspended_since_is_not_sent_again_after_a_crash() {
+    for is_by_command in [true, false] {
+        let world = World::new("");
+        let declared = "  revision: 'B'\n  assets: [a]";
+        world.set("set", "  assets: [a]");
+        world.sends(0);
+        world.set("set", declared);
+        world.sandbox.fail(Failure::Hang, Some(1));
+        let before = world.sandbox.calls().len();
+        let mut killed = world.start(&["reconcile"]);
+        world.wait_until("the call", |world| world.sandbox.calls().len() > before);
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        if is_by_command {
+            world.ends(0, &["suspend", "--set", "set"]);
+        } else {
+            world.set("set", &format!("  suspend: true\n{declared}"));
+        }
+        assert_eq!(world.sends(4).len(), 0, "by command: {is_by_command}");
+    }
+}
+
+#[test]
+fn while_a_template_is_broken_no_set_counts_as_vanished() {
+    let world = World::new("");
+    world.set("gone", "  assets: [g]");
+    world.set("set", "  assets: [a]");
+    world.sends(0);
+    world.remove("manifests/gone.yaml");
+    let template =
+        "apiVersion: freshen/v1\nkind: Template\nmetadata: { name: t }\nspec:\n  urls:\n    - ";
+    world.write("manifests/t.yaml", &format!("{template}<ID>/<X>\n"));
+    world.set("set", "  templates: [t]\n  assets: [a]");
+    world.ends(4, &["reconcile"]);
+    let said = world.ends(0, &["status", "gone"]);
+    assert!(!said.contains("not declared"), "{said}");
+}

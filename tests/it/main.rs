@@ -8,6 +8,7 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+mod apart;
 mod architecture;
 mod bad_input;
 mod causes;

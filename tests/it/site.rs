@@ -15,7 +15,8 @@ use freshen::sandbox::{Options as SandboxOptions, Received, Sandbox};
 use freshen::state::Store;
 use freshen::submit::clock::Clock;
 use freshen::submit::courier::Courier;
-use freshen::submit::engine::Stop;
+use freshen::submit::engine::Submitter;
+use freshen::submit::stop::Stop;
 use freshen::submit::transport::{Patience, Transport};
 
 /// When invented time begins.
@@ -205,10 +206,11 @@ impl Site {
             stop: Stop::default(),
         };
         let transport = Transport::new(Patience::default()).unwrap();
+        let mut submitter = Submitter::new(Arc::new(Courier::new(transport, Vec::new())));
         let tools = Tools {
-            courier: Arc::new(Courier::new(transport, Vec::new())),
+            submitter: &mut submitter,
             clock: &self.clock,
-            progress: &mut |_| {},
+            events: &mut (),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{BOOTSTRAP_LIMIT, BootstrapChoice, Planner};
+use super::{BOOTSTRAP_LIMIT, BootstrapChoice, Planner, REFUSAL_MS};
 use crate::declare::{Cdn, DeclaredSet};
 use crate::digest::{Digest, Entry, ItemKind, Key};
 use crate::expand::Expansion;
@@ -14,9 +14,6 @@ use crate::plan::recorded::{LedgerContents, RecordedLedger, RecordedSet};
 use crate::plan::{self, First, Hold, SetPlan, TargetPlan};
 use crate::reconcile::asks::ADHOC;
 use crate::state::{Scope, StateError};
-
-/// A refusal is tried again after this long.
-const REFUSAL_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What holds for a set besides what it desires.
 pub(super) struct Terms<'a> {

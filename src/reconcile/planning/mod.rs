@@ -20,6 +20,20 @@ use compare::{Terms, Wanted};
 /// Items that a state without a past lets go without a word.
 pub const BOOTSTRAP_LIMIT: u64 = 10_000;
 
+/// A refusal is tried again after this long.
+const REFUSAL_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// When the oldest refusal has lasted its time.
+pub fn refusals_lift_at_ms(records: &Records) -> Result<Option<i64>, StateError> {
+    let mut lift_at_ms = None;
+    for target in records.targets()? {
+        let refused = records.refusals(target.id)?.into_iter();
+        let at_ms = refused.map(|refusal| refusal.at_ms + REFUSAL_MS);
+        lift_at_ms = at_ms.chain(lift_at_ms).min();
+    }
+    Ok(lift_at_ms)
+}
+
 /// What `--bootstrap` says about a state without a past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootstrapChoice {

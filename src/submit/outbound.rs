@@ -1,0 +1,68 @@
+//! A target, its codec and its lane, as the submitter drives them.
+
+use std::sync::Arc;
+
+use crate::batch::lane::{Halt, Lane, Tally};
+use crate::batch::verdict::Facts;
+use crate::plan::recorded::TargetId;
+use crate::provider::Provider;
+use crate::state::{self, TargetRecord};
+
+/// One target and its lane.
+#[derive(Debug)]
+pub struct Outbound {
+    /// Its row.
+    pub target: TargetId,
+    /// The Cdn's name, for people.
+    pub cdn: String,
+    /// Its codec.
+    pub provider: Arc<dyn Provider>,
+    /// What it has taught us.
+    pub facts: Facts,
+    /// What is to be sent.
+    pub lane: Lane,
+}
+
+impl Outbound {
+    /// What is stored of it: budgets, waits, and why it stopped.
+    pub(super) fn record(&self, now_ms: i64) -> TargetRecord {
+        let (retry_at_ms, attempts) = self.lane.retry();
+        TargetRecord {
+            id: self.target,
+            identity: self.provider.target().to_owned(),
+            tats: self.lane.budget().arrivals(),
+            retry_at_ms,
+            attempts,
+            facts: self.facts.clone(),
+            halted: self.lane.halt().map(|halt| state::Halt {
+                kind: halt.kind.as_str().to_owned(),
+                message: halt.reason.to_string(),
+                fingerprint: self.lane.cdn(),
+                at_ms: now_ms,
+            }),
+        }
+    }
+
+    /// What it has done since it was last asked.
+    pub(super) fn report(&mut self) -> LaneReport {
+        LaneReport {
+            cdn: self.cdn.clone(),
+            tally: self.lane.take_tally(),
+            halt: self.lane.halt().cloned(),
+            retry_at_ms: self.lane.retry().0,
+        }
+    }
+}
+
+/// What a lane has done.
+#[derive(Clone, Debug)]
+pub struct LaneReport {
+    /// The Cdn's name.
+    pub cdn: String,
+    /// Calls, batches and items since the last report.
+    pub tally: Tally,
+    /// Why it stopped, if it did.
+    pub halt: Option<Halt>,
+    /// When it may go on, where it has to wait.
+    pub retry_at_ms: Option<i64>,
+}
