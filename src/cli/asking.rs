@@ -14,7 +14,7 @@ use super::exit::{Exit, Failure};
 use super::output::{self, Output};
 use super::reconcile;
 use super::workspace::{self, failed_on_state};
-use crate::declare::Declared;
+use crate::declare::{Cdn, Declared};
 use crate::plan::SetPlan;
 use crate::reconcile::Options;
 use crate::reconcile::asks::Ask;
@@ -152,12 +152,25 @@ fn check_selection(declared: &Declared, selection: &Selection) -> Result<(), Fai
         Err(Failure::nothing(error).hint(hint))
     };
     for url in &undeclared {
-        if let Err(fault) = crate::expand::judge_url(url) {
+        if let Err(fault) = crate::expand::judge_url(url, None) {
             return refuse(
                 format!("Some URLs are not defined correctly: `{url}`: {fault}"),
                 "write the whole URL as it is cached",
             );
         }
+    }
+    let is_meant = |cdn: &&Cdn| selection.cdn.as_ref().is_none_or(|name| *name == cdn.name);
+    let cdns = || declared.cdns.values().filter(is_meant);
+    if let Some(url) = undeclared
+        .iter()
+        .find(|url| !cdns().any(|cdn| cdn.covers(url)))
+        && cdns().next().is_some()
+    {
+        let message = format!("Some URLs are not defined correctly: `{url}` is no Cdn's");
+        return refuse(
+            message,
+            "its path must lie under the root of a declared Cdn",
+        );
     }
     if !undeclared.is_empty() && declared.cdns.is_empty() {
         let message = "Failed to retrieve URL(s): no Cdn that can be used is declared";
@@ -185,7 +198,12 @@ fn scope(arguments: &ScopeArguments) -> Scope {
 }
 
 /// Leaves the request with the holder of the state, or answers it here.
-fn settle(declared: &Declared, global: &Global, command: &str, ask: &Ask) -> Result<Exit, Failure> {
+pub(super) fn settle(
+    declared: &Declared,
+    global: &Global,
+    command: &str,
+    ask: &Ask,
+) -> Result<Exit, Failure> {
     if let Some(mut store) = store_or_ask(global, command, ask)? {
         note_answer(declared, &mut store, ask)?;
     }
@@ -219,7 +237,11 @@ fn note_answer(declared: &Declared, store: &mut Store, ask: &Ask) -> Result<(), 
     })();
     match answer {
         Ok(answer) => {
-            output::note(&answer.unwrap_or_default());
+            let answer = answer.unwrap_or_default();
+            if let Some(why) = answer.strip_prefix(inbox::REFUSED) {
+                return Err(Failure::nothing(anyhow::anyhow!("{why}")));
+            }
+            output::note(&answer);
             Ok(())
         }
         Err(crate::reconcile::Error::State(error)) => Err(failed_on_state(error)),

@@ -6,8 +6,8 @@ use super::args::{Global, OneSet, State as Arguments};
 use super::exit::{Exit, Failure};
 use super::output::{self, Output};
 use super::workspace::{self, failed_on_state};
-use super::{args, status};
-use crate::reconcile::since;
+use super::{args, asking, status};
+use crate::reconcile::asks::Ask;
 use crate::state::{self, StateError};
 
 /// Runs one of the sub-commands.
@@ -16,21 +16,25 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
     match arguments {
         Arguments::Show => return status::run(&OneSet { set: None }, global, output),
         Arguments::Check => return check(path),
-        Arguments::Adopt(named) => adopt(&named.set, global)?,
+        Arguments::Adopt(named) => {
+            let declared = workspace::declared(global)?;
+            workspace::check_set(&declared, Some(&named.set))?;
+            let set = named.set.clone();
+            return asking::settle(&declared, global, "state adopt", &Ask::Adopt { set });
+        }
         Arguments::Forget(named) => {
-            let mut store = workspace::store(global, "state forget")?;
-            let now_ms = workspace::now_ms();
-            store.forget(&named.set, now_ms).map_err(failed_on_state)?;
-            output::note(&format!(
-                "forgot `{}`: what it declares is sent anew",
-                named.set
-            ));
+            let set = named.set.clone();
+            return change(
+                global,
+                "state forget",
+                &set,
+                &Ask::Forget { set: set.clone() },
+            );
         }
         Arguments::Mv(args::Rename { from, to }) => {
-            let mut store = workspace::store(global, "state mv")?;
-            let now_ms = workspace::now_ms();
-            store.rename(from, to, now_ms).map_err(failed_on_state)?;
-            output::note(&format!("`{from}` is recorded as `{to}` from now on"));
+            let (from, to) = (from.clone(), to.clone());
+            let name = from.clone();
+            return change(global, "state mv", &name, &Ask::Rename { from, to });
         }
         Arguments::Export(to) => {
             state::export(path, &to.file).map_err(failed_on_state)?;
@@ -59,19 +63,16 @@ fn check(path: &Path) -> Result<Exit, Failure> {
     Ok(Exit::first([(!damage.is_empty(), Exit::Failed)]))
 }
 
-/// Records that every CDN of a set has all that it declares.
-fn adopt(name: &str, global: &Global) -> Result<(), Failure> {
-    let mut declared = workspace::declared(global)?;
-    workspace::check_set(&declared, Some(name))?;
-    declared.sets.retain(|set, _| set == name);
-    declared.broken.retain(|set| set == name);
-    let mut store = workspace::store(global, "state adopt")?;
-    let unknown = since::record(&declared, &mut store, workspace::now_ms())?;
-    if unknown.sets.is_empty() {
-        output::note(&format!("recorded `{name}` as fresh; nothing was sent"));
-        return Ok(());
+/// Asks for a change of what is recorded of the set `name`.
+fn change(global: &Global, command: &str, name: &str, ask: &Ask) -> Result<Exit, Failure> {
+    workspace::check_location(global)?;
+    let reader = workspace::recorded(global)?;
+    let sets = reader.sets().map_err(failed_on_state)?;
+    if !sets.iter().any(|set| set.name == name) {
+        let (kind, name) = ("set", name.to_owned());
+        return Err(failed_on_state(StateError::Unknown { kind, name }));
     }
-    let (kind, name) = ("valid set", name.to_owned());
-    Err(failed_on_state(StateError::Unknown { kind, name })
-        .hint("`freshen validate` shows what is wrong with it"))
+    drop(reader);
+    let declared = workspace::declared(global)?;
+    asking::settle(&declared, global, command, ask)
 }

@@ -63,9 +63,14 @@ pub(super) fn recorded(global: &Global) -> Result<Reader, Failure> {
     })
 }
 
+/// Refuses a state where none must be.
+pub(super) fn check_location(global: &Global) -> Result<(), Failure> {
+    state::check_location(&global.state, &global.manifests).map_err(failed_on_state)
+}
+
 /// The state, held until dropped.
 pub(super) fn store(global: &Global, command: &str) -> Result<Store, Failure> {
-    state::check_location(&global.state, &global.manifests).map_err(failed_on_state)?;
+    check_location(global)?;
     Store::open(&global.state, &holder(command), now_ms()).map_err(failed_on_state)
 }
 

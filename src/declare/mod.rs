@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde_yaml::Value;
 
 use crate::digest::Digest;
-use crate::expand::{Addressing, Compiled, SetSource, compile};
+use crate::expand::{self, Addressing, Compiled, SetSource, compile};
 use crate::load::{self, Tree};
 use crate::manifest::{
     AssetSetSpec, Catalog, CdnSpec, LimitsSpec, Manifest, OnCreate, Place, Problem,
@@ -85,6 +85,14 @@ pub struct Cdn {
     pub digest: Digest,
     /// Where it is declared.
     pub place: Place,
+}
+
+impl Cdn {
+    /// Whether `url` is one of this Cdn's, as far as its root tells.
+    pub fn covers(&self, url: &str) -> bool {
+        let root = self.provider.addressing().and_then(|it| it.root.as_deref());
+        expand::judge_url(url, root).is_ok()
+    }
 }
 
 /// A set, ready to be expanded.

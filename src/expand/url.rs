@@ -50,9 +50,11 @@ impl UrlFault {
     }
 }
 
-/// Whether `url` is one that can be sent at all; the fault is told in words.
-pub fn judge_url(url: &str) -> Result<(), String> {
-    judge(&Pattern::of_url(url), &[]).map_err(|fault| fault.to_string())
+/// Whether `url` is one that can be sent at all, and lies under `root` where
+/// there is one; the fault is told in words.
+pub fn judge_url(url: &str, root: Option<&str>) -> Result<(), String> {
+    let roots: Vec<&str> = root.into_iter().collect();
+    judge(&Pattern::of_url(url), &roots).map_err(|fault| fault.to_string())
 }
 
 /// Judges the fixed text of `pattern`; with `roots`, its path must lie under

@@ -30,6 +30,23 @@ pub enum Ask {
     Suspend(Scope),
     /// Send again.
     Resume(Scope),
+    /// Record a set as already fresh.
+    Adopt {
+        /// Its name.
+        set: String,
+    },
+    /// Drop what is recorded of a set.
+    Forget {
+        /// Its name.
+        set: String,
+    },
+    /// Give what is recorded of a set to another name.
+    Rename {
+        /// The recorded name.
+        from: String,
+        /// The name it gets.
+        to: String,
+    },
 }
 
 impl Ask {
@@ -41,6 +58,9 @@ impl Ask {
             Self::Approve { .. } => "approve",
             Self::Suspend(_) => "suspend",
             Self::Resume(_) => "resume",
+            Self::Adopt { .. } => "adopt",
+            Self::Forget { .. } => "forget",
+            Self::Rename { .. } => "rename",
         }
     }
 

@@ -1,22 +1,25 @@
 //! What other processes have asked for, and what a run before us left open.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::asks::{ADHOC, Ask};
 use super::forcing::{self, Selected, Selection};
-use super::lanes::begin_of;
+use super::lanes::APPROVAL_MS;
 use super::{Error, Events, planning};
 use crate::batch::journal::{Close, OpenBatch, Outcome};
 use crate::declare::Declared;
 use crate::digest::Digest;
 use crate::manifest::OnCreate;
 use crate::plan::Plan;
-use crate::plan::recorded::{LedgerId, TargetId};
-use crate::state::{Begin, Request, Scope, StateError, Step, Store};
+use crate::plan::recorded::{LedgerId, RecordedSet};
+use crate::state::{Approval, Begin, Leave, Request, Scope, StateError, Step, Store};
 use crate::submit::observer::{CallEnd, Observer, Progress};
 
 /// A batch of unknown outcome is sent this often in all.
 const SENDS: u32 = 2;
+
+/// Begins the answer to what cannot be done.
+pub const REFUSED: &str = "refused: ";
 
 /// Does what was asked for and not done yet; how many requests there were.
 pub fn answer_requests(
@@ -30,23 +33,88 @@ pub fn answer_requests(
             Err(error) => format!("not understood: {error}"),
             // Answered once its URLs have been sent.
             Ok(Ask::Adhoc { .. }) => continue,
-            Ok(Ask::Suspend(scope)) => {
-                store.suspend(&scope, now_ms)?;
-                "suspended".to_owned()
-            }
-            Ok(Ask::Resume(scope)) => {
-                store.resume(&scope)?;
-                "resumed".to_owned()
-            }
-            Ok(Ask::Approve { plan }) => approve(declared, store, &plan, now_ms)?,
-            Ok(Ask::Invalidate(selection)) => {
-                invalidate(declared, store, &selection, &request, now_ms)?
-            }
+            Ok(ask) => match answer(declared, store, &ask, &request, now_ms) {
+                // What is asked for cannot be done; that is its answer.
+                Err(Error::State(
+                    error @ (StateError::Unknown { .. } | StateError::Refused { .. }),
+                )) => format!("{REFUSED}{error}"),
+                other => other?,
+            },
         };
         store.answer(request.id, &outcome, now_ms)?;
         answered += 1;
     }
     Ok(answered)
+}
+
+fn answer(
+    declared: &Declared,
+    store: &mut Store,
+    ask: &Ask,
+    request: &Request,
+    now_ms: i64,
+) -> Result<String, Error> {
+    Ok(match ask {
+        Ask::Adhoc { .. } => String::new(),
+        Ask::Suspend(scope) => {
+            store.suspend(scope, now_ms)?;
+            "suspended".to_owned()
+        }
+        Ask::Resume(scope) => match store.resume(scope)? {
+            true => "resumed".to_owned(),
+            false => "nothing of that name was suspended".to_owned(),
+        },
+        Ask::Approve { plan } => approve(declared, store, plan, now_ms)?,
+        Ask::Invalidate(selection) => invalidate(declared, store, selection, request, now_ms)?,
+        Ask::Adopt { set } => adopt(declared, store, set, now_ms)?,
+        Ask::Forget { set } => {
+            store.forget(set, now_ms)?;
+            format!("forgot `{set}`: what it declares is sent anew")
+        }
+        Ask::Rename { from, to } => {
+            store.rename(from, to, now_ms)?;
+            format!("`{from}` is recorded as `{to}` from now on")
+        }
+    })
+}
+
+/// Records that every CDN of a set has all that it declares.
+fn adopt(declared: &Declared, store: &mut Store, name: &str, now_ms: i64) -> Result<String, Error> {
+    let unknown = || {
+        let (kind, name) = ("valid set", name.to_owned());
+        Error::State(StateError::Unknown { kind, name })
+    };
+    let set = declared.sets.get(name).ok_or_else(unknown)?;
+    let expansion = set.expand().expansion.ok_or_else(unknown)?;
+    let mut begins = Vec::new();
+    let recorded = store.sets()?.into_iter().find(|set| set.name == name);
+    let cdns = set.tiers.iter().flatten();
+    for cdn in cdns.filter_map(|name| declared.cdns.get(name)) {
+        let entries = expansion.entries(&cdn.wire);
+        let target = cdn.provider.target();
+        let ledger = recorded.as_ref().and_then(|set| set.ledgers.get(target));
+        let mut departed = match ledger {
+            Some(ledger) => store.contents(ledger.id, now_ms)?.departed,
+            None => Vec::new(),
+        };
+        departed.retain(|key| {
+            let at = entries.binary_search_by_key(key, |entry| entry.key());
+            at.is_err()
+        });
+        begins.push(Begin {
+            set: name.to_owned(),
+            target: store.target(target)?.id,
+            wire: cdn.wire.digest(),
+            desired: Digest::of_entries(&entries),
+            owe: Vec::new(),
+            record: entries,
+            departed,
+            forget: Vec::new(),
+            approve: None,
+        });
+    }
+    store.adopt(&begins, now_ms)?;
+    Ok(format!("recorded `{name}` as fresh; nothing was sent"))
 }
 
 fn approve(
@@ -60,30 +128,31 @@ fn approve(
         now_ms,
         ..planning::Options::default()
     };
-    let mut planned = planning::plan(declared, Some(store), &options)?;
-    let mut begins = Vec::new();
+    let planned = planning::plan(declared, Some(store), &options)?;
+    let mut leaves = Vec::new();
     let mut items = 0;
-    for set in &mut planned.plan.sets {
-        for target in set
-            .targets
-            .iter_mut()
-            .filter(|target| !target.approve.is_empty())
-        {
+    for set in planned.plan.sets {
+        for target in set.targets {
+            if target.approve.is_empty() {
+                continue;
+            }
             items += target.approve.len();
-            let row = store.target(&target.target)?.id;
-            let begin = begin_of(&set.set, set.id, target, row, now_ms);
-            begins.push(Begin {
-                owe: Vec::new(),
-                record: Vec::new(),
-                departed: Vec::new(),
-                ..begin
+            leaves.push(Leave {
+                set: set.set.clone(),
+                target: store.target(&target.target)?.id,
+                wire: target.wire,
+                approval: Approval {
+                    plan: set.id,
+                    entries: target.approve,
+                    expires_ms: now_ms.saturating_add(APPROVAL_MS),
+                },
             });
         }
     }
-    if begins.is_empty() {
+    if leaves.is_empty() {
         return Ok(format!("no set has a plan {plan} that waits for approval"));
     }
-    store.begin(&begins, now_ms)?;
+    store.approve(&leaves, now_ms)?;
     Ok(format!("{items} items approved"))
 }
 
@@ -96,23 +165,23 @@ fn invalidate(
 ) -> Result<String, Error> {
     let (selected, undeclared) = forcing::select(declared, selection);
     let mut items = 0;
-    for selected in selected {
-        let target = store.target(selected.cdn.provider.target())?.id;
-        let ledger = ledger(store, &selected, target, now_ms)?;
-        store.force(ledger, &selected.keys)?;
+    let mut forced = Vec::new();
+    let ledgers = ledgers(store, &selected, now_ms)?;
+    for (selected, ledger) in selected.into_iter().zip(ledgers) {
         items += selected.keys.len();
+        forced.push((ledger, selected.keys));
     }
-    if !undeclared.is_empty() {
-        let cdns = declared.cdns.keys();
-        let meant = cdns.filter(|name| selection.cdn.as_ref().is_none_or(|cdn| cdn == *name));
-        for cdn in meant {
-            let ask = Ask::Adhoc {
-                cdn: cdn.clone(),
-                urls: undeclared.clone(),
-            };
+    store.force(&forced)?;
+    for cdn in declared.cdns.values() {
+        let is_meant = selection.cdn.as_ref().is_none_or(|name| *name == cdn.name);
+        let mut urls = undeclared.clone();
+        urls.retain(|url| is_meant && cdn.covers(url));
+        if !urls.is_empty() {
+            items += urls.len();
+            let cdn = cdn.name.clone();
+            let ask = Ask::Adhoc { cdn, urls };
             store.ask(&ask.row(&request.asked.by), now_ms)?;
         }
-        items += undeclared.len();
     }
     Ok(format!("{items} items are sent again"))
 }
@@ -144,40 +213,49 @@ pub fn finish_adhoc(
     Ok(())
 }
 
-/// The ledger of a set at a target, made where there is none yet.
-fn ledger(
+/// The ledgers of these sets at their targets, made where there are none yet.
+fn ledgers(
     store: &mut Store,
-    selected: &Selected<'_>,
-    target: TargetId,
+    selected: &[Selected<'_>],
     now_ms: i64,
-) -> Result<LedgerId, Error> {
-    let find = |store: &Store| -> Result<Option<LedgerId>, Error> {
-        let sets = store.sets()?;
-        let set = sets.iter().find(|set| set.name == selected.set.name);
-        Ok(set
-            .and_then(|set| set.ledgers.get(selected.cdn.provider.target()))
-            .map(|ledger| ledger.id))
+) -> Result<Vec<LedgerId>, Error> {
+    let find = |store: &Store| -> Result<Vec<Option<LedgerId>>, Error> {
+        let sets: BTreeMap<String, RecordedSet> = store
+            .sets()?
+            .into_iter()
+            .map(|set| (set.name.clone(), set))
+            .collect();
+        let ledger = |selected: &Selected<'_>| {
+            let ledgers = &sets.get(&selected.set.name)?.ledgers;
+            Some(ledgers.get(selected.cdn.provider.target())?.id)
+        };
+        Ok(selected.iter().map(ledger).collect())
     };
-    if let Some(ledger) = find(store)? {
-        return Ok(ledger);
+    let mut begins = Vec::new();
+    for (selected, known) in selected.iter().zip(find(store)?) {
+        if known.is_some() {
+            continue;
+        }
+        begins.push(Begin {
+            set: selected.set.name.clone(),
+            target: store.target(selected.cdn.provider.target())?.id,
+            wire: selected.cdn.wire.digest(),
+            desired: Digest::of_entries(&selected.desired),
+            owe: Vec::new(),
+            record: match selected.set.on_create {
+                OnCreate::Adopt => selected.desired.clone(),
+                OnCreate::Invalidate => Vec::new(),
+            },
+            departed: Vec::new(),
+            forget: Vec::new(),
+            approve: None,
+        });
     }
-    let record = match selected.set.on_create {
-        OnCreate::Adopt => selected.desired.clone(),
-        OnCreate::Invalidate => Vec::new(),
-    };
-    let begin = Begin {
-        set: selected.set.name.clone(),
-        target,
-        wire: selected.cdn.wire.digest(),
-        desired: Digest::of_entries(&selected.desired),
-        owe: Vec::new(),
-        record,
-        departed: Vec::new(),
-        forget: Vec::new(),
-        approve: None,
-    };
-    store.begin(&[begin], now_ms)?;
-    Ok(find(store)?.expect("a ledger is there once its plan has begun"))
+    store.begin(&begins, now_ms)?;
+    let found = find(store)?.into_iter();
+    Ok(found
+        .map(|ledger| ledger.expect("a ledger is there once its plan has begun"))
+        .collect())
 }
 
 /// Batches to be sent once more, and the closing of all others that are open

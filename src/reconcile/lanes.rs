@@ -22,7 +22,7 @@ use crate::submit::outbound::Outbound;
 use crate::wire::Wire;
 
 /// An approval that nobody used is forgotten after this long.
-const APPROVAL_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+pub(super) const APPROVAL_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 impl Run<'_> {
     /// Makes durable what a plan changes before anything of it is sent, and
@@ -205,13 +205,7 @@ fn begins_with(target: &TargetPlan) -> bool {
 
 /// What is recorded before anything of a target's plan is sent. The entries to
 /// send are lent to it, since there may be ten million of them.
-pub(super) fn begin_of(
-    set: &str,
-    id: Digest,
-    target: &mut TargetPlan,
-    row: TargetId,
-    now_ms: i64,
-) -> Begin {
+fn begin_of(set: &str, id: Digest, target: &mut TargetPlan, row: TargetId, now_ms: i64) -> Begin {
     let approve = std::mem::take(&mut target.approve);
     let approval = (!approve.is_empty()).then(|| Approval {
         plan: id,

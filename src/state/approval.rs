@@ -3,10 +3,11 @@
 use rusqlite::{Connection, params};
 
 use crate::digest::{Digest, Entry, entries_to_bytes};
-use crate::plan::recorded::LedgerId;
+use crate::plan::recorded::{LedgerId, TargetId};
 
-use super::Result;
+use super::ledger::{ledger_of, unsettle};
 use super::records::read_sealed;
+use super::{Result, Store};
 
 /// Leave to send exactly these entries.
 #[derive(Clone, Debug)]
@@ -17,6 +18,34 @@ pub struct Approval {
     pub entries: Vec<Entry>,
     /// Milliseconds since the epoch.
     pub expires_ms: i64,
+}
+
+/// An approval for one set at one target.
+#[derive(Clone, Debug)]
+pub struct Leave {
+    /// The set's name.
+    pub set: String,
+    /// Where it is sent.
+    pub target: TargetId,
+    /// Digest of the wire rules, for a ledger that is not there yet.
+    pub wire: Digest,
+    /// What may be sent.
+    pub approval: Approval,
+}
+
+impl Store {
+    /// Records approvals; one transaction. Nothing else of the ledgers changes:
+    /// an approval names a plan, and must not give it another name.
+    pub fn approve(&mut self, leaves: &[Leave], now_ms: i64) -> Result<()> {
+        self.write(|transaction| {
+            for leave in leaves {
+                let (head, _) = ledger_of(transaction, &leave.set, leave.target, leave.wire)?;
+                unsettle(transaction, head.id)?;
+                approve(transaction, head.id, Some(&leave.approval), now_ms)?;
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Records `approval` in place of those that have expired.

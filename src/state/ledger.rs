@@ -52,6 +52,22 @@ impl Store {
         })
     }
 
+    /// Records what sets desire as told already; nothing is forced or approved
+    /// for them any more. One transaction.
+    pub fn adopt(&mut self, begins: &[Begin], now_ms: i64) -> Result<()> {
+        self.write(|transaction| {
+            for begin in begins {
+                let (head, _) = open_ledger(transaction, begin)?;
+                for table in ["forced", "approval"] {
+                    let sql = format!("DELETE FROM {table} WHERE ledger_id = ?");
+                    transaction.prepare_cached(&sql)?.execute([head.id.0])?;
+                }
+                begin_one(transaction, begin, now_ms)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Folds `ledgers` and notes that nothing in them is owed, open or forced.
     pub fn settle(&mut self, ledgers: &[LedgerId]) -> Result<()> {
         self.write(|transaction| {
@@ -69,20 +85,20 @@ impl Store {
         self.write(|transaction| fold(transaction, &Head::read(transaction, ledger)?))
     }
 
-    /// Makes `keys` owed where they are present, and sent ahead of all else.
-    pub fn force(&mut self, ledger: LedgerId, keys: &[Key]) -> Result<()> {
+    /// Makes keys owed where they are present, and sent ahead of all else; one
+    /// transaction.
+    pub fn force(&mut self, forced: &[(LedgerId, Vec<Key>)]) -> Result<()> {
         self.write(|transaction| {
-            let head = Head::read(transaction, ledger)?;
             let last_no = super::journal::last_no(transaction)?;
             let sql = "INSERT INTO forced(ledger_id, key, after_no) VALUES (?, ?, ?)
                 ON CONFLICT DO UPDATE SET after_no = excluded.after_no";
             let mut statement = transaction.prepare_cached(sql)?;
-            for key in keys {
-                statement.execute(params![ledger.0, key.to_bytes(), last_no])?;
-            }
-            if !keys.is_empty() {
-                unsettle(transaction, ledger)?;
-                bump(transaction, &head)?;
+            for (ledger, keys) in forced.iter().filter(|(_, keys)| !keys.is_empty()) {
+                for key in keys {
+                    statement.execute(params![ledger.0, key.to_bytes(), last_no])?;
+                }
+                unsettle(transaction, *ledger)?;
+                bump(transaction, &Head::read(transaction, *ledger)?)?;
             }
             Ok(())
         })
@@ -289,35 +305,42 @@ fn begin_one(conn: &Connection, begin: &Begin, now_ms: i64) -> Result<()> {
     }
 }
 
-/// The ledger of a set at a target, made if there is none; whether it is new
-/// or is compared with other desires than before.
-fn open_ledger(conn: &Connection, begin: &Begin) -> Result<(Head, bool)> {
+/// The ledger of a set at a target, made if there is none; whether it is new.
+pub(super) fn ledger_of(
+    conn: &Connection,
+    set: &str,
+    target: TargetId,
+    wire: Digest,
+) -> Result<(Head, bool)> {
     let sql = "INSERT INTO asset_set(name, serial) VALUES (?, 0) ON CONFLICT DO NOTHING";
-    conn.prepare_cached(sql)?.execute([&begin.set])?;
+    conn.prepare_cached(sql)?.execute([set])?;
     let sql = "SELECT id FROM asset_set WHERE name = ?";
     let set: i64 = conn
         .prepare_cached(sql)?
-        .query_row([&begin.set], |row| row.get(0))?;
+        .query_row([set], |row| row.get(0))?;
     let sql =
         "INSERT INTO ledger(set_id, target_id, algorithm, wire, is_settled, count, bits, overlay)
         VALUES (?, ?, ?, ?, 0, 0, 0, 0) ON CONFLICT DO NOTHING";
-    let made =
-        conn.prepare_cached(sql)?
-            .execute(params![set, begin.target.0, ALGORITHM, begin.wire.0])?;
-    let sql = "SELECT id, (algorithm, wire, desired) IS NOT (?, ?, ?) FROM ledger
-        WHERE set_id = ? AND target_id = ?";
+    let made = conn
+        .prepare_cached(sql)?
+        .execute(params![set, target.0, ALGORITHM, wire.0])?;
+    let sql = "SELECT id FROM ledger WHERE set_id = ? AND target_id = ?";
     let mut statement = conn.prepare_cached(sql)?;
-    let (id, is_other): (i64, bool) = statement.query_row(
-        params![
-            ALGORITHM,
-            begin.wire.0,
-            begin.desired.0,
-            set,
-            begin.target.0
-        ],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+    let id = statement.query_row(params![set, target.0], |row| row.get(0))?;
+    Ok((Head::read(conn, LedgerId(id))?, made > 0))
+}
+
+/// The ledger that `begin` is about; whether it is new or is compared with
+/// other desires than before.
+fn open_ledger(conn: &Connection, begin: &Begin) -> Result<(Head, bool)> {
+    let (head, is_new) = ledger_of(conn, &begin.set, begin.target, begin.wire)?;
+    let sql = "SELECT (algorithm, wire, desired) IS NOT (?, ?, ?) FROM ledger WHERE id = ?";
+    let mut statement = conn.prepare_cached(sql)?;
+    let is_other: bool = statement.query_row(
+        params![ALGORITHM, begin.wire.0, begin.desired.0, head.id.0],
+        |row| row.get(0),
     )?;
-    Ok((Head::read(conn, LedgerId(id))?, made > 0 || is_other))
+    Ok((head, is_new || is_other))
 }
 
 /// Takes keys out of a ledger for good.

@@ -24,7 +24,7 @@ mod schema;
 mod store;
 mod transfer;
 
-pub use approval::Approval;
+pub use approval::{Approval, Leave};
 pub use error::StateError;
 pub use history::{BatchRecord, Event, HistoryFilter};
 pub use journal::Step;

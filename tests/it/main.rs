@@ -10,6 +10,7 @@
 
 mod apart;
 mod architecture;
+mod asks;
 mod bad_input;
 mod causes;
 mod cli;

@@ -163,7 +163,7 @@ fn a_held_state_names_its_holder_and_can_still_be_asked_and_read() {
     world.sandbox.fail(Failure::Hang, Some(1));
     let mut running = with_a_call_under_way(&world);
     let holder = format!("held by `freshen reconcile` (process {} on ", running.id());
-    for writer in [&["reconcile"][..], &["state", "forget", "set"]] {
+    for writer in [&["reconcile"][..], &["state", "import", "copy.db"]] {
         let said = world.ends(5, writer);
         assert!(said.contains(&holder), "{said}");
         assert!(
