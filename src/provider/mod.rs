@@ -88,6 +88,15 @@ impl Credentials {
         self.0.get(role)
     }
 
+    /// Changes with any of the secrets; to be kept in memory alone.
+    pub fn fingerprint(&self) -> Digest {
+        let parts = self
+            .0
+            .iter()
+            .flat_map(|(role, secret)| [role.as_bytes(), secret.expose_secret().as_bytes()]);
+        Digest::of_parts(parts)
+    }
+
     /// `text` without any of the secrets, as they are or escaped for XML.
     fn redact(&self, text: &str) -> String {
         let mut text = text.to_owned();

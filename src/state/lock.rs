@@ -93,7 +93,7 @@ impl Drop for Lock {
     }
 }
 
-fn lock_path(state: &Path) -> PathBuf {
+pub(super) fn lock_path(state: &Path) -> PathBuf {
     let mut path = state.as_os_str().to_owned();
     path.push(".lock");
     path.into()

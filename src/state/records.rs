@@ -68,9 +68,24 @@ impl Records {
         Ok(Self { connection, meta })
     }
 
+    /// Nothing at all, for as long as a file is being put in its place.
+    pub(super) fn in_memory() -> Result<Self> {
+        let connection = Connection::open_in_memory()?;
+        super::schema::create(&connection, 0)?;
+        Self::new(connection)
+    }
+
     pub(super) fn reread(&mut self) -> Result<()> {
         self.meta = read_meta(&self.connection)?;
         Ok(())
+    }
+
+    /// Changes when another process has written, such as a request.
+    pub fn version(&self) -> Result<i64> {
+        let pragma = "data_version";
+        Ok(self
+            .connection
+            .pragma_query_value(None, pragma, |row| row.get(0))?)
     }
 
     pub(super) fn connection(&self) -> &Connection {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+use super::home::Home;
 use super::lock::{Holder, Lock};
 use super::records::Records;
 use super::{Result, StateError, schema};
@@ -26,7 +27,7 @@ pub struct Store {
     /// What the manifests of this process are at, in git.
     pub(super) commit: Option<String>,
     /// `None` in memory, where nobody else can be.
-    _lock: Option<Lock>,
+    pub(super) home: Option<Home>,
 }
 
 impl Store {
@@ -40,14 +41,10 @@ impl Store {
         if !exists(&path)? {
             create(&path, now_ms)?;
         }
-        let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        schema::check(&conn, &path)?;
-        tune(&conn)?;
-        schema::upgrade(&conn, &path, &schema::STEPS)?;
         Ok(Self {
-            records: Records::new(conn)?,
+            records: open_records(&path)?,
             commit: None,
-            _lock: Some(lock),
+            home: Some(Home::new(path, lock)?),
         })
     }
 
@@ -58,13 +55,18 @@ impl Store {
         Ok(Self {
             records: Records::new(conn)?,
             commit: None,
-            _lock: None,
+            home: None,
         })
     }
 
     /// Names the commit that batches opened from now on are declared at.
     pub fn declared_at(&mut self, commit: Option<String>) {
         self.commit = commit;
+    }
+
+    /// Puts other records in the place of these.
+    pub(super) fn replace(&mut self, records: Records) -> Records {
+        std::mem::replace(&mut self.records, records)
     }
 
     /// Reads again what was read when it was opened.
@@ -185,6 +187,15 @@ pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
         .map_err(|error| unusable(error, path))?;
     conn.busy_timeout(BUSY)?;
     Ok(conn)
+}
+
+/// Opens an existing file to write, brought up to this version's format.
+pub(super) fn open_records(path: &Path) -> Result<Records> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    schema::check(&conn, path)?;
+    tune(&conn)?;
+    schema::upgrade(&conn, path, &schema::STEPS)?;
+    Records::new(conn)
 }
 
 /// Settings that hold for a connection, not for the file.

@@ -77,6 +77,12 @@ impl Courier {
         })
     }
 
+    /// Changes with the provider's secrets; `None` where one cannot be read.
+    pub fn fingerprint(&self, provider: &dyn Provider) -> Option<Digest> {
+        let credentials = secret::read_all(provider.credentials()).ok()?;
+        Some(credentials.fingerprint())
+    }
+
     /// Runs one errand to its end.
     pub async fn deliver(
         &self,

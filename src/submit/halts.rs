@@ -1,11 +1,13 @@
 //! Targets that are left alone for a while, because repeating does not help.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::engine::Submitter;
 use crate::batch::lane::Halt;
 use crate::digest::Digest;
 use crate::plan::recorded::TargetId;
+use crate::provider::Provider;
 
 /// A target that stopped is tried again after this long.
 const HALT_MS: i64 = 15 * 60 * 1000;
@@ -16,6 +18,9 @@ pub(super) struct Halted {
     pub(super) halt: Halt,
     /// Of the Cdn manifest: another one is tried at once.
     pub(super) cdn: Digest,
+    /// Of its secrets: others are tried at once.
+    pub(super) secrets: Option<Digest>,
+    pub(super) provider: Arc<dyn Provider>,
     pub(super) since_ms: i64,
 }
 
@@ -29,6 +34,16 @@ impl Submitter {
     pub fn forgives_at_ms(&self) -> Option<i64> {
         let halts = self.halts.values();
         halts.map(|halted| halted.since_ms + HALT_MS).min()
+    }
+
+    /// Targets whose secrets have changed since they stopped are tried again
+    /// with the next plan; whether there are any.
+    pub fn forgive_new_secrets(&mut self) -> bool {
+        let before = self.halts.len();
+        let courier = &self.courier;
+        self.halts
+            .retain(|_, halted| courier.fingerprint(&*halted.provider) == halted.secrets);
+        self.halts.len() < before
     }
 
     /// Targets that stopped long enough ago are tried again with the next plan.
@@ -75,9 +90,12 @@ impl Submitter {
                 continue;
             }
             if let Some(halt) = outbound.lane.halt() {
+                let courier = &self.courier;
                 self.halts.entry(outbound.target).or_insert_with(|| Halted {
                     halt: halt.clone(),
                     cdn: outbound.lane.cdn(),
+                    secrets: courier.fingerprint(&*outbound.provider),
+                    provider: Arc::clone(&outbound.provider),
                     since_ms: now_ms,
                 });
             }
