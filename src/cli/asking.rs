@@ -2,10 +2,11 @@
 //! holds the state, or by the command itself where nobody does.
 #![expect(
     clippy::disallowed_methods,
-    reason = "reads URLs from a file; names who asks"
+    reason = "reads URLs from a file; names who asks; waits for the holder"
 )]
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -20,8 +21,13 @@ use crate::reconcile::Options;
 use crate::reconcile::asks::Ask;
 use crate::reconcile::forcing::{self, Selection};
 use crate::reconcile::{inbox, planning};
-use crate::state::{self, Scope, Store};
+use crate::state::{self, Records, Scope, Store};
 use crate::submit::stop::Stop;
+
+/// A holder acts within a second; one that is busy planning takes longer, and
+/// is not waited for.
+const HOLDER_LOOKS: u32 = 30;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// What `invalidate` may take where nobody else holds the state.
 const MAX_TIME_MS: i64 = 30 * 60 * 1000;
@@ -58,10 +64,9 @@ pub(super) fn invalidate(
     };
     check_selection(&declared, &selection)?;
     let ask = Ask::Invalidate(selection);
-    let Some(mut store) = store_or_ask(global, "invalidate", &ask)? else {
+    let Some(mut store) = ask_for(&declared, global, "invalidate", &ask)? else {
         return Ok(Exit::Fine);
     };
-    note_answer(&declared, &mut store, &ask)?;
     let options = Options {
         planning: planning::Options {
             only_forced: true,
@@ -204,49 +209,80 @@ pub(super) fn settle(
     command: &str,
     ask: &Ask,
 ) -> Result<Exit, Failure> {
-    if let Some(mut store) = store_or_ask(global, command, ask)? {
-        note_answer(declared, &mut store, ask)?;
-    }
+    ask_for(declared, global, command, ask)?;
     Ok(Exit::Fine)
 }
 
-/// The state, if nobody holds it; else the request is left with who does.
-fn store_or_ask(global: &Global, command: &str, ask: &Ask) -> Result<Option<Store>, Failure> {
-    match workspace::store(global, command) {
-        Ok(store) => Ok(Some(store)),
-        Err(failure) if failure.exit == Exit::Held => {
-            let id = state::ask(&global.state, &ask.row(&by()), workspace::now_ms())
-                .map_err(failed_on_state)?;
-            output::note(&format!(
-                "left as request {id} with the process that holds the state"
-            ));
-            Ok(None)
+/// Records the request, and tells its answer. Returns the state where nobody
+/// else holds it: whatever follows from the answer is then up to us.
+fn ask_for(
+    declared: &Declared,
+    global: &Global,
+    command: &str,
+    ask: &Ask,
+) -> Result<Option<Store>, Failure> {
+    let row = ask.row(&by());
+    let (id, store) = match workspace::store(global, command) {
+        Ok(mut store) => {
+            let id = store.ask(&row, workspace::now_ms());
+            (id.map_err(failed_on_state)?, Some(store))
         }
-        Err(failure) => Err(failure),
-    }
+        Err(failure) if failure.exit == Exit::Held => {
+            let id = state::ask(&global.state, &row, workspace::now_ms());
+            (id.map_err(failed_on_state)?, None)
+        }
+        Err(failure) => return Err(failure),
+    };
+    let store = match store {
+        Some(store) => Some(store),
+        None => await_holder(global, command, id)?,
+    };
+    let Some(mut store) = store else {
+        return Ok(None);
+    };
+    let now_ms = workspace::now_ms();
+    inbox::answer_requests(declared, &mut store, now_ms).map_err(|error| match error {
+        crate::reconcile::Error::State(error) => failed_on_state(error),
+        error => error.into(),
+    })?;
+    tell(&store, id)?;
+    Ok(Some(store))
 }
 
-fn note_answer(declared: &Declared, store: &mut Store, ask: &Ask) -> Result<(), Failure> {
-    let now_ms = workspace::now_ms();
-    let answer = (|| -> Result<Option<String>, crate::reconcile::Error> {
-        let id = store.ask(&ask.row(&by()), now_ms)?;
-        inbox::answer_requests(declared, store, now_ms)?;
-        let requests = store.requests(false)?;
-        let answered = requests.into_iter().find(|request| request.id == id);
-        Ok(answered.and_then(|request| request.outcome))
-    })();
-    match answer {
-        Ok(answer) => {
-            let answer = answer.unwrap_or_default();
-            if let Some(why) = answer.strip_prefix(inbox::REFUSED) {
-                return Err(Failure::nothing(anyhow::anyhow!("{why}")));
-            }
-            output::note(&answer);
-            Ok(())
+/// Waits a moment for the holder to act on request `id`. One that ends without
+/// a look at it leaves the state, and with it the request, to us.
+fn await_holder(global: &Global, command: &str, id: i64) -> Result<Option<Store>, Failure> {
+    for _ in 0..HOLDER_LOOKS {
+        let reader = workspace::recorded(global)?;
+        if tell(&reader, id)? {
+            return Ok(None);
         }
-        Err(crate::reconcile::Error::State(error)) => Err(failed_on_state(error)),
-        Err(error) => Err(error.into()),
+        drop(reader);
+        match workspace::store(global, command) {
+            Ok(store) => return Ok(Some(store)),
+            Err(failure) if failure.exit == Exit::Held => {}
+            Err(failure) => return Err(failure),
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
     }
+    output::note(&format!(
+        "left as request {id} with the process that holds the state"
+    ));
+    Ok(None)
+}
+
+/// Tells the answer to request `id`, where there is one.
+fn tell(records: &Records, id: i64) -> Result<bool, Failure> {
+    let requests = records.requests(false).map_err(failed_on_state)?;
+    let answered = requests.into_iter().find(|request| request.id == id);
+    let Some(answer) = answered.and_then(|request| request.outcome) else {
+        return Ok(false);
+    };
+    if let Some(why) = answer.strip_prefix(inbox::REFUSED) {
+        return Err(Failure::nothing(anyhow::anyhow!("{why}")));
+    }
+    output::note(&answer);
+    Ok(true)
 }
 
 /// Who asks, for the history.

@@ -98,7 +98,9 @@ impl<'a> Run<'a> {
                 self.keep(left);
                 break;
             }
-            if !has_moved {
+            // Whoever asks while the last answers are recorded is not left waiting.
+            let has_answered = has_answered || (!has_moved && self.answer()?);
+            if !has_moved && !has_answered {
                 break;
             }
             planned = self.next_plan(has_answered)?;

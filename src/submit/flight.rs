@@ -76,7 +76,7 @@ impl Submitter {
         let took_ms = now_ms - flight.departed_ms;
         observer.ended(&CallEnd {
             cdn: &outbound.cdn,
-            result: delivery.as_ref().map_or("panicked", result),
+            delivery: delivery.as_ref(),
             items: flight.items,
             took_ms: u64::try_from(took_ms).unwrap_or(0),
         });
@@ -164,24 +164,5 @@ fn defect() -> Reason {
         code: "internal error".to_owned(),
         message: "freshen failed while it read the answer; this is a defect, please report it"
             .to_owned(),
-    }
-}
-
-fn result(delivery: &Delivery) -> &'static str {
-    match delivery {
-        Delivery::Verdict(verdict) => match verdict {
-            Verdict::Learned(_) => "learned",
-            Verdict::Accepted { .. } => "accepted",
-            Verdict::Refused { .. } => "refused",
-            Verdict::TooLarge(_) => "too large",
-            Verdict::Throttled { .. } => "throttled",
-            Verdict::Transient(_) => "failed",
-            Verdict::Unauthorized(_) => "unauthorized",
-            Verdict::Misconfigured(_) => "misconfigured",
-            Verdict::NotUnderstood(_) => "not understood",
-        },
-        Delivery::Lost(_) => "lost",
-        Delivery::Unsent(_) => "unsent",
-        Delivery::Halted(..) => "halted",
     }
 }

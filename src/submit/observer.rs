@@ -1,5 +1,6 @@
 //! What happens while the submitter runs, seen from outside.
 
+use super::courier::Delivery;
 use crate::state::{StateError, Store};
 
 /// Told what happens; asked whether it still matters.
@@ -31,8 +32,8 @@ pub struct Progress {
 pub struct CallEnd<'a> {
     /// The Cdn's name.
     pub cdn: &'a str,
-    /// How it ended, in a word such as `accepted`.
-    pub result: &'static str,
+    /// What came back; `None` where a defect of ours ended it.
+    pub delivery: Option<&'a Delivery>,
     /// Items it carried; none for a look-up.
     pub items: usize,
     /// Milliseconds from the journal's entry to the answer.

@@ -35,7 +35,7 @@ fn a_set_is_adopted_renamed_and_forgotten_beside_the_holder_of_the_state() {
     world.sends(0);
     let child = holder(&world);
     let said = world.ends(0, &["state", "mv", "old", "new"]);
-    assert!(said.contains("left as request"), "{said}");
+    assert!(said.contains("recorded as `new`"), "{said}");
     world.wait_until("the new name", |world| {
         status(world, "new").contains("accepted")
     });

@@ -174,7 +174,7 @@ fn a_held_state_names_its_holder_and_can_still_be_asked_and_read() {
     world.ends(0, &["plan"]);
     assert!(world.ends(0, &["status"]).contains("freshen reconcile"));
     let said = world.ends(0, &["suspend", "--set", "set"]);
-    assert!(said.contains("left as request"), "{said}");
+    assert!(said.contains("suspended"), "{said}");
     running.kill().unwrap();
     running.wait().unwrap();
 }

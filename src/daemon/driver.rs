@@ -1,0 +1,295 @@
+//! The loop: waits for a reason to look again, reconciles, tells others.
+//!
+//! A reason carries nothing but "look again": a scan that has settled, a
+//! request in the state, a time that has come, a signal. What is to be done is
+//! for the plan to say, so that a restart and an event take the same path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::scanner::{Handle, Scan};
+use super::telling::Telling;
+use crate::batch::backoff;
+use crate::reconcile::planning::{self, BootstrapChoice};
+use crate::reconcile::{self, Options, Outcome, Tools, inbox, once};
+use crate::state::{Holder, Standing, StateError, Store};
+use crate::submit::clock::Clock;
+use crate::submit::courier::Courier;
+use crate::submit::engine::Submitter;
+use crate::submit::stop::Stop;
+
+/// How often requests of other processes are looked for.
+const TICK_MS: i64 = 500;
+
+/// How a daemon runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What a state without a past means.
+    pub bootstrap: Option<BootstrapChoice>,
+    /// How long calls under way may take once it is asked to end.
+    pub grace: Duration,
+    /// Who holds the state, for others that wait for it.
+    pub holder: Holder,
+}
+
+/// How the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Asked to, with everything recorded.
+    Finished,
+    /// Asked to, with calls still under way: the next run repeats them.
+    Unfinished,
+}
+
+/// Why the loop ended by itself; nothing that was recorded is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state cannot be used any more.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Another file stands where the state was opened.
+    #[error("another file was put in the place of the state; nothing more was sent")]
+    Replaced,
+    /// The kernel does not let us listen to signals.
+    #[error("signals cannot be listened to")]
+    Signals(#[source] std::io::Error),
+}
+
+/// The loop's owner of everything that is written.
+pub struct Driver<'a> {
+    store: Store,
+    submitter: Submitter,
+    courier: Arc<Courier>,
+    clock: &'a dyn Clock,
+    scans: watch::Receiver<Option<Arc<Scan>>>,
+    scanner: Handle,
+    stop: Stop,
+    telling: Telling,
+    signals: Signals,
+    settings: Settings,
+    /// As it was when requests were last looked for.
+    seen_version: Option<i64>,
+    /// Failures of the state in a row.
+    failures: u32,
+}
+
+/// What the kernel tells a daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    Look,
+    Reload,
+    End,
+}
+
+impl<'a> Driver<'a> {
+    /// A loop that holds `store`; `stop` may be asked from elsewhere to look
+    /// again ([`Stop::make_way`]).
+    pub fn new(
+        store: Store,
+        courier: Arc<Courier>,
+        clock: &'a dyn Clock,
+        scanner: (Handle, watch::Receiver<Option<Arc<Scan>>>),
+        (stop, telling): (Stop, Telling),
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        let (scanner, scans) = scanner;
+        Ok(Self {
+            store,
+            submitter: Submitter::new(Arc::clone(&courier)),
+            courier,
+            clock,
+            scans,
+            scanner,
+            stop,
+            telling,
+            signals: Signals::listen().map_err(Error::Signals)?,
+            settings,
+            seen_version: None,
+            failures: 0,
+        })
+    }
+
+    /// Runs until it is asked to end.
+    pub async fn run(mut self) -> Result<Ended, Error> {
+        let ended = self.look_again_and_again().await;
+        self.telling.stopping();
+        self.telling.finish(self.settings.grace).await;
+        ended
+    }
+
+    async fn look_again_and_again(&mut self) -> Result<Ended, Error> {
+        if !self.first_scan().await {
+            return Ok(Ended::Finished);
+        }
+        loop {
+            self.stop.go_on();
+            let scan = self.scans.borrow_and_update().clone();
+            let Some(scan) = scan else { continue };
+            let due_ms = match self.pass(&scan).await? {
+                Passed::Over(ended) => return Ok(ended),
+                Passed::Reload => {
+                    self.reload().await;
+                    continue;
+                }
+                Passed::Due(due_ms) => due_ms,
+            };
+            match self.wait(due_ms).await? {
+                Wake::Look => {}
+                Wake::Reload => self.reload().await,
+                Wake::End => return Ok(Ended::Finished),
+            }
+        }
+    }
+
+    /// Waits for the manifests to be read; `false` where it is asked to end first.
+    async fn first_scan(&mut self) -> bool {
+        let Self { scans, signals, .. } = self;
+        tokio::select! {
+            _ = scans.wait_for(Option::is_some) => {}
+            () = signals.end() => return false,
+        }
+        self.telling.ready();
+        true
+    }
+
+    /// One reconcile over the newest manifests.
+    async fn pass(&mut self, scan: &Scan) -> Result<Passed, Error> {
+        let started_ms = self.clock.now_ms();
+        self.telling.begin(&scan.declared);
+        let options = Options {
+            planning: planning::Options {
+                bootstrap: self.settings.bootstrap,
+                ..planning::Options::default()
+            },
+            saved: None,
+            max_time_ms: i64::MAX / 4,
+            stop: self.stop.clone(),
+        };
+        self.seen_version = self.store.version().ok();
+        let tools = Tools {
+            submitter: &mut self.submitter,
+            clock: self.clock,
+            events: &mut self.telling,
+        };
+        let pass = once(&scan.declared, &mut self.store, &options, tools);
+        let watched = watched(pass, &mut self.signals, &mut self.scans, &self.stop);
+        let (outcome, ended) = watched.run(self.settings.grace).await;
+        let took_ms = self.clock.now_ms() - started_ms;
+        match outcome {
+            None => Ok(Passed::Over(Ended::Unfinished)),
+            Some(Ok(outcome)) => {
+                self.failures = 0;
+                self.store.prune_history(self.clock.now_ms())?;
+                self.telling.passed(scan, &outcome, &self.store, took_ms)?;
+                Ok(match ended {
+                    Some(Wake::End) => Passed::Over(Ended::Finished),
+                    Some(Wake::Reload) => Passed::Reload,
+                    _ => Passed::Due(outcome.due_ms),
+                })
+            }
+            Some(Err(error)) => self.failed(error, ended),
+        }
+    }
+
+    /// A full disk passes; a damaged state does not.
+    fn failed(
+        &mut self,
+        error: reconcile::Error,
+        ended: Option<Wake>,
+    ) -> Result<Passed, Error> {
+        let reconcile::Error::State(error) = error else {
+            return Ok(Passed::Due(None));
+        };
+        // What its lanes know is no longer what the journal says.
+        self.submitter = Submitter::new(Arc::clone(&self.courier));
+        self.telling.state_failed(&error);
+        if ended == Some(Wake::End) || !error.may_pass() {
+            return Err(error.into());
+        }
+        self.failures += 1;
+        let wait_ms = backoff::delay_ms(self.failures, 1.0);
+        Ok(Passed::Due(Some(
+            self.clock.now_ms().saturating_add_unsigned(wait_ms),
+        )))
+    }
+
+    /// Waits for a reason to look again.
+    async fn wait(&mut self, due_ms: Option<i64>) -> Result<Wake, Error> {
+        loop {
+            let now_ms = self.clock.now_ms();
+            let tick_ms = now_ms + TICK_MS;
+            let until_ms = due_ms.map_or(tick_ms, |due_ms| due_ms.min(tick_ms));
+            tokio::select! {
+                biased;
+                () = self.signals.end() => return Ok(Wake::End),
+                _ = self.signals.hangup.recv() => return Ok(Wake::Reload),
+                changed = self.scans.changed() => {
+                    return Ok(changed.map_or(Wake::End, |()| Wake::Look));
+                }
+                () = self.stop.rings() => {}
+                () = self.clock.sleep_until(until_ms, false) => {}
+            }
+            let now_ms = self.clock.now_ms();
+            self.telling.beat();
+            self.stay_at_home()?;
+            let is_due = due_ms.is_some_and(|due_ms| due_ms <= now_ms);
+            if is_due
+                || self.stop.is_making_way()
+                || self.has_requests()?
+                || self.submitter.forgive_new_secrets()
+            {
+                return Ok(Wake::Look);
+            }
+        }
+    }
+
+    /// Whether another process has asked for anything.
+    fn has_requests(&mut self) -> Result<bool, StateError> {
+        let version = Some(self.store.version()?);
+        if version == self.seen_version {
+            return Ok(false);
+        }
+        self.seen_version = version;
+        inbox::is_plan_outdated(&self.store)
+    }
+
+    /// A state whose file was taken away is written anew; one that was replaced
+    /// is not ours to write over.
+    fn stay_at_home(&mut self) -> Result<(), Error> {
+        match self.store.standing()? {
+            Standing::Here => Ok(()),
+            Standing::Replaced => Err(Error::Replaced),
+            Standing::Gone => {
+                self.store.restore(&self.settings.holder)?;
+                self.telling.state_restored();
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads everything again, and tries again what had stopped.
+    async fn reload(&mut self) {
+        self.submitter.forgive();
+        let Self {
+            telling, scanner, ..
+        } = self;
+        telling.reloading(scanner.reload()).await;
+    }
+}
+
+/// What a pass came to.
+enum Passed {
+    Over(Ended),
+    Reload,
+    Due(Option<i64>),
+}
