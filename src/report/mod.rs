@@ -24,6 +24,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod sarif;
 pub mod schema;
+pub mod set;
 pub mod status;
 pub mod text;
 pub mod urls;

@@ -2,7 +2,7 @@
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
-use super::{explain, history, plan, reconcile, status, urls, validate};
+use super::{explain, history, plan, reconcile, set, status, urls, validate};
 
 /// By file name under `schemas/`, without its ending.
 pub fn all() -> Vec<(&'static str, Schema)> {
@@ -12,6 +12,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("history", of::<history::HistoryDocument>()),
         ("plan", of::<plan::PlanDocument>()),
         ("reconcile", of::<reconcile::Reconciled>()),
+        ("set", of::<set::OneSet>()),
         ("status", of::<status::StatusDocument>()),
         ("validate", of::<validate::Validation>()),
     ]
