@@ -14,12 +14,12 @@ use super::args::{Approve, Global, Invalidate, Scope as ScopeArguments};
 use super::exit::{Exit, Failure};
 use super::output::{self, Output};
 use super::reconcile;
-use super::workspace::{self, failed_on_state};
-use crate::declare::{Cdn, Declared};
-use crate::plan::SetPlan;
+use super::workspace::{self, failed_on_state, refused};
+use crate::declare::Declared;
+use crate::inspect::wanted;
 use crate::reconcile::Options;
 use crate::reconcile::asks::Ask;
-use crate::reconcile::forcing::{self, Selection};
+use crate::reconcile::forcing::Selection;
 use crate::reconcile::{inbox, planning};
 use crate::state::{self, Records, Scope, Store};
 use crate::submit::stop::Stop;
@@ -42,18 +42,6 @@ pub(super) fn invalidate(
     if let Some(path) = &arguments.urls_from {
         urls.extend(lines(path)?);
     }
-    let is_empty = arguments.set.is_none()
-        && arguments.asset.is_none()
-        && arguments.pattern.is_none()
-        && arguments.cdn.is_none()
-        && urls.is_empty();
-    if is_empty {
-        let hint = "name a set, or use --asset, --match, --url, --urls-from or --cdn";
-        return Err(Failure::usage("No URL(s) entered to be invalidated").hint(hint));
-    }
-    let declared = workspace::declared(global)?;
-    workspace::check_set(&declared, arguments.set.as_deref())?;
-    check_cdn(&declared, arguments.cdn.as_deref())?;
     let selection = Selection {
         set: arguments.set.clone(),
         asset: arguments.asset.clone(),
@@ -62,8 +50,9 @@ pub(super) fn invalidate(
         cdn: arguments.cdn.clone(),
         reason: arguments.reason.clone(),
     };
-    check_selection(&declared, &selection)?;
-    let ask = Ask::Invalidate(selection);
+    wanted::selects(&selection).map_err(refused)?;
+    let declared = workspace::declared(global)?;
+    let ask = wanted::invalidation(&declared, selection).map_err(refused)?;
     let Some(mut store) = ask_for(&declared, global, "invalidate", &ask)? else {
         return Ok(Exit::Fine);
     };
@@ -82,116 +71,29 @@ pub(super) fn invalidate(
 
 /// Lets a blocked plan through.
 pub(super) fn approve(arguments: &Approve, global: &Global) -> Result<Exit, Failure> {
-    if arguments.plan.len() < 12 {
-        return Err(Failure::usage(
-            "a plan is named by at least 12 digits of its id",
-        ));
-    }
-    let plan = arguments.plan.clone();
+    let plan = arguments.plan.as_str();
+    wanted::names_a_plan(plan).map_err(refused)?;
     let declared = workspace::declared(global)?;
-    check_waits(&declared, global, &plan)?;
-    settle(&declared, global, "approve", &Ask::Approve { plan })
-}
-
-/// Refuses the id of a plan that is none, or no longer, or needs no approval.
-fn check_waits(declared: &Declared, global: &Global, id: &str) -> Result<(), Failure> {
-    let reader = workspace::reader(global)?;
-    let options = planning::Options {
-        now_ms: workspace::now_ms(),
-        ..planning::Options::default()
+    let ask = {
+        let reader = workspace::reader(global)?;
+        let records = reader.as_deref();
+        wanted::approval(&declared, records, plan, workspace::now_ms()).map_err(refused)?
     };
-    let planned = planning::plan(declared, reader.as_deref(), &options).map_err(failed_on_state)?;
-    let plan = planned.plan;
-    let is_blocked = |set: &SetPlan| {
-        let is_over = set.targets.iter().any(|target| target.block.is_some());
-        is_over || plan.bootstrap.is_some()
-    };
-    let mut named = plan
-        .sets
-        .iter()
-        .filter(|set| set.id.to_string().starts_with(id));
-    if named.any(is_blocked) {
-        return Ok(());
-    }
-    let error = anyhow::anyhow!("no plan `{id}` waits for approval");
-    Err(Failure::nothing(error)
-        .hint("`freshen plan` names those that wait; a plan is another one once anything in it has changed"))
+    settle(&declared, global, "approve", &ask)
 }
 
 /// Holds something back.
 pub(super) fn suspend(arguments: &ScopeArguments, global: &Global) -> Result<Exit, Failure> {
     let declared = workspace::declared(global)?;
-    workspace::check_set(&declared, arguments.set.as_deref())?;
-    check_cdn(&declared, arguments.cdn.as_deref())?;
-    let ask = Ask::Suspend(scope(arguments));
+    let ask = wanted::suspension(&declared, scope(arguments)).map_err(refused)?;
     settle(&declared, global, "suspend", &ask)
 }
 
 /// Lets it go on.
 pub(super) fn resume(arguments: &ScopeArguments, global: &Global) -> Result<Exit, Failure> {
     let declared = workspace::declared(global)?;
-    let ask = Ask::Resume(scope(arguments));
+    let ask = wanted::resumption(scope(arguments));
     settle(&declared, global, "resume", &ask)
-}
-
-/// The Cdn of that name, among those declared.
-fn check_cdn(declared: &Declared, name: Option<&str>) -> Result<(), Failure> {
-    let Some(name) = name.filter(|name| !declared.cdns.contains_key(*name)) else {
-        return Ok(());
-    };
-    let failure = Failure::nothing(anyhow::anyhow!(
-        "no Cdn that can be used is called `{name}`; nothing was recorded"
-    ));
-    let names = declared.cdns.keys().map(String::as_str);
-    Err(match crate::manifest::nearest(name, names) {
-        Some(near) => failure.hint(format!("did you mean `{near}`?")),
-        None => failure.hint("`freshen validate` shows what is declared and what is wrong with it"),
-    })
-}
-
-/// Refuses what could only come to nothing, before anything is recorded.
-fn check_selection(declared: &Declared, selection: &Selection) -> Result<(), Failure> {
-    let (selected, undeclared) = forcing::select(declared, selection);
-    let refuse = |message: String, hint: &str| {
-        let error = anyhow::anyhow!("{message}; nothing was recorded, and nothing sent");
-        Err(Failure::nothing(error).hint(hint))
-    };
-    for url in &undeclared {
-        if let Err(fault) = crate::expand::judge_url(url, None) {
-            return refuse(
-                format!("Some URLs are not defined correctly: `{url}`: {fault}"),
-                "write the whole URL as it is cached",
-            );
-        }
-    }
-    let is_meant = |cdn: &&Cdn| selection.cdn.as_ref().is_none_or(|name| *name == cdn.name);
-    let cdns = || declared.cdns.values().filter(is_meant);
-    if let Some(url) = undeclared
-        .iter()
-        .find(|url| !cdns().any(|cdn| cdn.covers(url)))
-        && cdns().next().is_some()
-    {
-        let message = format!("Some URLs are not defined correctly: `{url}` is no Cdn's");
-        return refuse(
-            message,
-            "its path must lie under the root of a declared Cdn",
-        );
-    }
-    if !undeclared.is_empty() && declared.cdns.is_empty() {
-        let message = "Failed to retrieve URL(s): no Cdn that can be used is declared";
-        return refuse(
-            message.to_owned(),
-            "`freshen validate` shows what is wrong with it",
-        );
-    }
-    if selected.is_empty() && undeclared.is_empty() {
-        let message = "No URL(s) entered to be invalidated: nothing declared matches";
-        return refuse(
-            message.to_owned(),
-            "`freshen expand` lists what is declared",
-        );
-    }
-    Ok(())
 }
 
 fn scope(arguments: &ScopeArguments) -> Scope {

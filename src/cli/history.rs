@@ -4,18 +4,13 @@ use super::args::{Global, History};
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::workspace::{self, failed_on_state};
-use crate::report::history::report;
-use crate::state::HistoryFilter;
+use crate::inspect::history::history;
 
 /// Reads the journal beside whoever writes it.
 pub(super) fn run(arguments: &History, global: &Global, output: Output) -> Result<Exit, Failure> {
     let reader = workspace::recorded(global)?;
-    let filter = HistoryFilter {
-        set: arguments.set.clone(),
-        before: None,
-        at_most: arguments.last,
-    };
-    let batches = reader.history(&filter).map_err(failed_on_state)?;
-    output.report(&report(&batches), None)?;
+    let report =
+        history(&reader, arguments.set.as_deref(), arguments.last).map_err(failed_on_state)?;
+    output.report(&report, None)?;
     Ok(Exit::Fine)
 }

@@ -6,7 +6,7 @@ use super::args::{Completions, Schema, command};
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::provider::catalog;
-use crate::{manifest, report};
+use crate::{manifest, report, web};
 
 /// Prints the schema of that name, or all names.
 pub(super) fn schema(arguments: &Schema) -> Result<Exit, Failure> {
@@ -31,6 +31,7 @@ pub(super) fn schemas() -> Vec<(&'static str, String)> {
     let mut schemas = vec![("manifest", report::json::document(&manifest))];
     let outputs = report::schema::all().into_iter();
     schemas.extend(outputs.map(|(name, schema)| (name, report::json::document(&schema))));
+    schemas.push(("openapi", report::json::document(&web::openapi())));
     schemas
 }
 

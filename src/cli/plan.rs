@@ -4,7 +4,6 @@
     reason = "writes the plan where it is told to"
 )]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -14,15 +13,11 @@ use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::workspace::{self, failed_on_state};
 use crate::declare::Declared;
-use crate::digest::Key;
+use crate::inspect::plan::{Found, Options, plan};
 use crate::manifest::Problem;
 use crate::plan::saved::SavedPlan;
-use crate::plan::{Plan, SetPlan, TargetPlan};
-use crate::reconcile::planning::{self, Planned};
-use crate::reconcile::{estimate, since};
-use crate::report::cost::Cost;
-use crate::report::plan::{Context, report};
-use crate::state::{Records, Store};
+use crate::reconcile::since;
+use crate::state::Store;
 
 /// URLs shown with `-v`.
 const SHOWN: usize = 20;
@@ -30,61 +25,37 @@ const SHOWN: usize = 20;
 /// Plans, offline, against the state or a commit; writes nothing but `--save`.
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
     let mut declared = workspace::declared(global)?;
-    let (planned, mut problems, lineage) = match &arguments.since {
+    let options = Options {
+        urls: match arguments.verbose {
+            0 => 0,
+            1 => SHOWN,
+            _ => usize::MAX,
+        },
+        now_ms: workspace::now_ms(),
+        ..Options::default()
+    };
+    let (found, lineage) = match &arguments.since {
         None => {
             let reader = workspace::reader(global)?;
             let records = reader.as_deref();
             let lineage = records.map(|records| records.lineage().to_owned());
-            let planned = plan(&declared, records, arguments.verbose)?;
-            (planned, declared.problems.clone(), lineage)
+            (plan(&declared, records, &options), lineage)
         }
         Some(reference) => {
             let store = since_commit(&mut declared, global, reference)?;
-            let planned = plan(&declared, Some(&store), arguments.verbose)?;
-            (planned, declared.problems.clone(), None)
+            (plan(&declared, Some(&store), &options), None)
         }
     };
-    problems.extend(planned.shown.problems.iter().cloned());
+    let found = found.map_err(failed_on_state)?;
     if let Some(path) = &arguments.save {
         save(
-            &SavedPlan::of(&planned.shown.plan, lineage.as_deref()),
+            &SavedPlan::of(&found.planned.plan, lineage.as_deref()),
             path,
         )?;
     }
-    let exit = exit(arguments, &declared, &planned.shown, &problems);
-    let context = context(&declared, &planned, arguments.verbose, problems);
-    let has_changes = planned.shown.plan.has_changes();
-    output.report(&report(&planned.shown.plan, context), Some(has_changes))?;
-    Ok(exit)
-}
-
-/// A plan, and the same one as if all of it were approved: what waits for an
-/// approval is shown in full.
-struct Shown {
-    shown: Planned,
-    in_full: Option<Planned>,
-}
-
-fn plan(declared: &Declared, records: Option<&Records>, verbose: u8) -> Result<Shown, Failure> {
-    let options = planning::Options {
-        now_ms: workspace::now_ms(),
-        ..planning::Options::default()
-    };
-    let shown = planning::plan(declared, records, &options).map_err(failed_on_state)?;
-    let is_blocked = shown.plan.targets().any(|target| target.block.is_some());
-    let in_full = if verbose > 0 && is_blocked {
-        let approve = shown
-            .plan
-            .sets
-            .iter()
-            .map(|set| set.id.to_string())
-            .collect();
-        let options = planning::Options { approve, ..options };
-        Some(planning::plan(declared, records, &options).map_err(failed_on_state)?)
-    } else {
-        None
-    };
-    Ok(Shown { shown, in_full })
+    let has_changes = found.planned.plan.has_changes();
+    output.report(&found.report, Some(has_changes))?;
+    Ok(exit(arguments, &declared, &found))
 }
 
 /// A state in memory that holds what was declared at a commit. Sets that could
@@ -122,13 +93,9 @@ fn save(plan: &SavedPlan, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn exit(
-    arguments: &Arguments,
-    declared: &Declared,
-    planned: &Planned,
-    problems: &[Problem],
-) -> Exit {
-    let is_invalid = workspace::has_errors(problems) || !planned.partial.is_empty();
+fn exit(arguments: &Arguments, declared: &Declared, found: &Found) -> Exit {
+    let Found { planned, report } = found;
+    let is_invalid = workspace::has_errors(&report.body.problems) || !planned.partial.is_empty();
     let is_blocked = planned.plan.is_blocked() || !declared.empty_roots.is_empty();
     let has_changes = arguments.detailed_exitcode && planned.plan.has_changes();
     Exit::first([
@@ -136,77 +103,4 @@ fn exit(
         (is_blocked, Exit::Blocked),
         (has_changes, Exit::Changes),
     ])
-}
-
-fn context(declared: &Declared, planned: &Shown, verbose: u8, problems: Vec<Problem>) -> Context {
-    Context {
-        cost: Cost::of(&estimate::by_cdn(declared, &planned.shown.plan)),
-        urls: match verbose {
-            0 => BTreeMap::new(),
-            1 => urls(declared, planned, SHOWN),
-            _ => urls(declared, planned, usize::MAX),
-        },
-        problems,
-    }
-}
-
-fn urls(
-    declared: &Declared,
-    planned: &Shown,
-    at_most: usize,
-) -> BTreeMap<(String, String), Vec<String>> {
-    let planned = planned.in_full.as_ref().unwrap_or(&planned.shown);
-    let mut urls = BTreeMap::new();
-    for (set, target) in targets(&planned.plan).filter(|(_, target)| target.items() > 0) {
-        let items = items(declared, planned, (set, target), at_most);
-        urls.insert((set.set.clone(), target.cdn.clone()), items);
-    }
-    urls
-}
-
-fn targets(plan: &Plan) -> impl Iterator<Item = (&SetPlan, &TargetPlan)> {
-    let sets = plan.sets.iter();
-    sets.flat_map(|set| set.targets.iter().map(move |target| (set, target)))
-}
-
-/// The first items of a target's plan, sorted.
-fn items(
-    declared: &Declared,
-    planned: &Planned,
-    (set, target): (&SetPlan, &TargetPlan),
-    at_most: usize,
-) -> Vec<String> {
-    let is_sent = |key: Key| {
-        let at = |entries: &[crate::digest::Entry]| {
-            entries
-                .binary_search_by_key(&key, |entry| entry.key())
-                .is_ok()
-        };
-        at(&target.forced) || at(&target.send)
-    };
-    let mut found: BTreeMap<Key, String> = BTreeMap::new();
-    let Some(expansion) = planned.expansions.get(&set.set) else {
-        let adhoc = planned.adhoc.iter().filter(|(key, _)| is_sent(**key));
-        return adhoc
-            .map(|(_, item)| item.to_string())
-            .take(at_most)
-            .collect();
-    };
-    let Some(cdn) = declared.cdns.get(&target.cdn) else {
-        return Vec::new();
-    };
-    let mut from = Some(0);
-    while let Some(cursor) = from.filter(|_| found.len() < at_most) {
-        let hits = expansion.find(&cdn.wire, cursor, &is_sent, at_most.min(100_000));
-        found.extend(
-            hits.items
-                .into_iter()
-                .map(|(key, item)| (key, item.into_string())),
-        );
-        from = hits.next;
-    }
-    let mut items: Vec<String> = found.into_values().collect();
-    items.sort_unstable();
-    items.truncate(at_most);
-    items
 }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use super::args::Global;
 use super::exit::{Exit, Failure};
 use crate::declare::{Declared, Options, declare};
+use crate::inspect::Moment;
+use crate::inspect::wanted::{self, Refused};
 use crate::load;
 use crate::manifest::Problem;
 use crate::state::{self, Holder, Reader, StateError, Store};
@@ -68,6 +70,14 @@ pub(super) fn check_location(global: &Global) -> Result<(), Failure> {
     state::check_location(&global.state, &global.manifests).map_err(failed_on_state)
 }
 
+/// Now, and whoever holds the state.
+pub(super) fn moment(global: &Global) -> Moment {
+    Moment {
+        now_ms: now_ms(),
+        holder: state::holder(&global.state),
+    }
+}
+
 /// The state, held until dropped.
 pub(super) fn store(global: &Global, command: &str) -> Result<Store, Failure> {
     check_location(global)?;
@@ -102,18 +112,20 @@ pub(super) fn failed_on_state(error: StateError) -> Failure {
     }
 }
 
+/// A refusal of what was asked for, with its cure and its exit code.
+pub(super) fn refused(error: Refused) -> Failure {
+    let hint = error.hint();
+    let failure = match error {
+        Refused::State(error) => return failed_on_state(error),
+        Refused::Unclear { message, .. } => Failure::usage(message),
+        Refused::Pointless { message, .. } => Failure::nothing(anyhow::Error::msg(message)),
+    };
+    Failure { hint, ..failure }
+}
+
 /// The set of that name, among those declared.
 pub(super) fn check_set(declared: &Declared, name: Option<&str>) -> Result<(), Failure> {
-    let Some(name) = name else { return Ok(()) };
-    if declared.sets.contains_key(name) || declared.broken.iter().any(|broken| broken == name) {
-        return Ok(());
-    }
-    let failure = Failure::nothing(anyhow::anyhow!("no set is called `{name}`"));
-    let names = declared.sets.keys().map(String::as_str);
-    Err(match crate::manifest::nearest(name, names) {
-        Some(near) => failure.hint(format!("did you mean `{near}`?")),
-        None => failure.hint("`freshen status` lists the sets"),
-    })
+    wanted::set(declared, name).map_err(refused)
 }
 
 /// Whether any of `problems` is an error.

@@ -36,9 +36,18 @@ impl Health {
         now_ms - self.beat_ms.load(Ordering::Relaxed) < STALLED_MS
     }
 
+    /// What is missing before it is ready, for people.
+    pub fn missing(&self) -> Option<&'static str> {
+        if !self.has_scanned.load(Ordering::Relaxed) {
+            return Some("the manifests have not been read yet");
+        }
+        let is_writable = self.is_writable.load(Ordering::Relaxed);
+        (!is_writable).then_some("the state cannot be written")
+    }
+
     /// Whether the manifests have been read and results can be recorded.
     pub fn is_ready(&self) -> bool {
-        self.has_scanned.load(Ordering::Relaxed) && self.is_writable.load(Ordering::Relaxed)
+        self.missing().is_none()
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::manifest::{Place, Problem};
 
+pub mod api;
 pub mod condition;
 pub mod cost;
 pub mod escape;
@@ -24,6 +25,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod sarif;
 pub mod schema;
+pub mod set;
 pub mod status;
 pub mod text;
 pub mod urls;

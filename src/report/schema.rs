@@ -2,16 +2,21 @@
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
-use super::{explain, history, plan, reconcile, status, urls, validate};
+use super::{api, explain, history, plan, reconcile, set, status, urls, validate};
 
 /// By file name under `schemas/`, without its ending.
 pub fn all() -> Vec<(&'static str, Schema)> {
     vec![
+        ("asked", of::<api::Asked>()),
+        ("error", of::<api::ErrorDocument>()),
         ("expand", of::<urls::Expanded>()),
         ("explain", of::<explain::Explained>()),
+        ("health", of::<api::HealthDocument>()),
         ("history", of::<history::HistoryDocument>()),
         ("plan", of::<plan::PlanDocument>()),
         ("reconcile", of::<reconcile::Reconciled>()),
+        ("request", of::<api::RequestDocument>()),
+        ("set", of::<set::OneSet>()),
         ("status", of::<status::StatusDocument>()),
         ("validate", of::<validate::Validation>()),
     ]

@@ -81,10 +81,15 @@ fn every_kind_of_batch_fits_the_schema_of_the_history() {
 fn fits(name: &str, run: &Run) -> Value {
     let value: Value = serde_json::from_str(&run.stdout)
         .unwrap_or_else(|error| panic!("{name}: {error}: {}", run.stderr));
+    conforms(name, &value);
+    value
+}
+
+/// The committed schema of that name fits `value`.
+pub(crate) fn conforms(name: &str, value: &Value) {
     let schema = std::fs::read_to_string(format!("schemas/{name}.json")).unwrap();
     let schema = serde_json::from_str(&schema).unwrap();
-    if let Err(error) = jsonschema::validate(&schema, &value) {
+    if let Err(error) = jsonschema::validate(&schema, value) {
         panic!("{name}: {error}: {value}");
     }
-    value
 }

@@ -168,14 +168,19 @@ impl Site {
 
     /// What is declared now; all of it is in order.
     pub(crate) fn declared(&self) -> Declared {
+        let declared = self.declared_with_problems();
+        assert!(declared.problems.is_empty(), "{:#?}", declared.problems);
+        declared
+    }
+
+    /// What is declared now, whatever is wrong with it.
+    pub(crate) fn declared_with_problems(&self) -> Declared {
         let manifests = vec![self.manifests()];
         let options = Declaring {
             manifests: manifests.clone(),
             max_expansion: 1_000_000,
         };
-        let declared = load::scan(&manifests, |tree| declare(tree, &options)).unwrap();
-        assert!(declared.problems.is_empty(), "{:#?}", declared.problems);
-        declared
+        load::scan(&manifests, |tree| declare(tree, &options)).unwrap()
     }
 
     /// A state without a past.

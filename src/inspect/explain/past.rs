@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::obstacle::{self, Circumstances};
 use super::search::cdns;
-use crate::cli::workspace;
 use crate::declare::{Cdn, Declared, DeclaredSet};
 use crate::digest::{Entry, ItemKind, Key};
 use crate::expand::Expansion;
@@ -44,8 +43,8 @@ impl<'a> Past<'a> {
         declared: &'a Declared,
         records: Option<&'a Records>,
         names: impl Iterator<Item = &'n str>,
+        now_ms: i64,
     ) -> Result<Self, StateError> {
-        let now_ms = workspace::now_ms();
         let mut past = Self {
             declared,
             records,

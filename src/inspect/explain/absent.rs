@@ -1,6 +1,5 @@
 //! Why nothing yields a URL that somebody expects to be declared.
 
-use crate::cli::workspace;
 use crate::declare::Declared;
 use crate::digest::{ItemKind, Key};
 use crate::report::explain::{Obstacle, ObstacleKind, quoted};
@@ -14,11 +13,12 @@ pub(super) fn obstacles(
     failed: &[&str],
     records: Option<&Records>,
     subject: &str,
+    now_ms: i64,
 ) -> Result<Vec<Obstacle>, StateError> {
     let mut obstacles = excluded(declared, subject);
     let broken = declared.broken.iter().map(String::as_str);
     for set in broken.chain(failed.iter().copied()) {
-        let detail = if is_recorded(declared, records, set, subject)? {
+        let detail = if is_recorded(declared, records, (set, subject), now_ms)? {
             format!("set `{set}` held it and has errors: it keeps its last good state")
         } else {
             format!("set `{set}` has errors, so whether it yields this is not known")
@@ -68,8 +68,8 @@ fn excluded(declared: &Declared, subject: &str) -> Vec<Obstacle> {
 fn is_recorded(
     declared: &Declared,
     records: Option<&Records>,
-    set: &str,
-    subject: &str,
+    (set, subject): (&str, &str),
+    now_ms: i64,
 ) -> Result<bool, StateError> {
     let Some(records) = records else {
         return Ok(false);
@@ -81,7 +81,7 @@ fn is_recorded(
         let cdn = cdns.find(|cdn| cdn.provider.target() == target);
         let item = cdn.map_or(subject.as_bytes(), |cdn| cdn.wire.item(subject.as_bytes()));
         let key = Key::of(ItemKind::Url, item);
-        let contents = records.contents(ledger.id, workspace::now_ms())?;
+        let contents = records.contents(ledger.id, now_ms)?;
         let at = contents
             .entries
             .binary_search_by_key(&key, |entry| entry.key());

@@ -1,0 +1,101 @@
+//! What is recorded, and what stands in the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Moment;
+use super::plan::{Options, planned};
+use crate::declare::Declared;
+use crate::plan::recorded::LedgerId;
+use crate::reconcile::planning::Planned;
+use crate::report::status::{Recorded, SetAt};
+use crate::state::{BatchRecord, HistoryFilter, Records, StateError};
+
+/// Batches looked at for the last one of a set at a target.
+const LOOKED_AT: u32 = 20;
+
+/// What is recorded of every set, or of the one called `only`, which must be
+/// known to the state or the manifests.
+pub fn read(
+    declared: &Declared,
+    records: &Records,
+    only: Option<&str>,
+    moment: &Moment,
+) -> Result<Recorded, StateError> {
+    let options = Options {
+        only: only.map(str::to_owned),
+        now_ms: moment.now_ms,
+        ..Options::default()
+    };
+    let planned = planned(declared, Some(records), &options, Vec::new())?;
+    beside(planned, declared, records, (only, moment))
+}
+
+/// The same, around a plan that is made already.
+pub(super) fn beside(
+    planned: Planned,
+    declared: &Declared,
+    records: &Records,
+    (only, moment): (Option<&str>, &Moment),
+) -> Result<Recorded, StateError> {
+    let is_meant = |name: &str| only.is_none_or(|only| only == name);
+    let mut broken: BTreeSet<String> = planned.failed;
+    broken.extend(declared.broken.iter().cloned());
+    broken.retain(|name| is_meant(name));
+    let mut sets = records.sets()?;
+    sets.retain(|set| is_meant(&set.name));
+    if let Some(name) = only
+        && sets.is_empty()
+        && planned.plan.sets.is_empty()
+        && broken.is_empty()
+    {
+        let (kind, name) = ("set", name.to_owned());
+        return Err(StateError::Unknown { kind, name });
+    }
+    let mut targets = Vec::new();
+    for target in records.targets()? {
+        let refusals = records.refusals(target.id)?;
+        targets.push((target, refusals));
+    }
+    let mut last = BTreeMap::new();
+    for set in &sets {
+        last.extend(last_batches(records, &set.name)?);
+    }
+    Ok(Recorded {
+        plan: planned.plan,
+        broken,
+        under_way: under_way(records)?,
+        last,
+        serial: records.meta()?.serial,
+        holder: moment.holder.clone(),
+        sets,
+        targets,
+        suspensions: records.suspensions()?,
+        requests: records.requests(true)?,
+    })
+}
+
+/// The last batch of a set at each target.
+fn last_batches(records: &Records, set: &str) -> Result<BTreeMap<SetAt, BatchRecord>, StateError> {
+    let filter = HistoryFilter {
+        set: Some(set.to_owned()),
+        before: None,
+        at_most: LOOKED_AT,
+    };
+    let mut last = BTreeMap::new();
+    for batch in records.history(&filter)? {
+        let at = (set.to_owned(), batch.target.clone());
+        last.entry(at).or_insert(batch);
+    }
+    Ok(last)
+}
+
+/// Items in open batches, by the ledger that they are for.
+fn under_way(records: &Records) -> Result<BTreeMap<LedgerId, u64>, StateError> {
+    let mut items = BTreeMap::new();
+    for open in records.open_batches()? {
+        for claim in &open.batch.claims {
+            *items.entry(claim.ledger).or_default() += claim.entries.len() as u64;
+        }
+    }
+    Ok(items)
+}
