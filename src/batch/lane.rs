@@ -67,6 +67,13 @@ pub enum HaltKind {
 }
 
 impl HaltKind {
+    /// The inverse of [`HaltKind::as_str`].
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Unauthorized, Self::Misconfigured, Self::NotUnderstood]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
+
     /// As it is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -20,6 +20,7 @@ mod paper;
 mod plan;
 mod progress;
 mod reconcile;
+mod run;
 mod sandbox;
 mod state;
 mod status;
@@ -83,6 +84,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Expand(expand) => expand::run(expand, global, output),
         Command::Plan(plan) => plan::run(plan, global, output),
         Command::Reconcile(reconcile) => reconcile::run(reconcile, global, output),
+        Command::Run(run) => run::run(run, global),
         Command::Demo => demo::run(),
         Command::Sandbox(sandbox) => sandbox::run(sandbox),
         Command::Status(status) => status::run(status, global, output),

@@ -156,7 +156,7 @@ fn saved(path: &Path) -> Result<SavedPlan, Failure> {
     Ok(plan)
 }
 
-fn choice(bootstrap: Bootstrap) -> BootstrapChoice {
+pub(super) fn choice(bootstrap: Bootstrap) -> BootstrapChoice {
     match bootstrap {
         Bootstrap::Invalidate => BootstrapChoice::Invalidate,
         Bootstrap::Adopt => BootstrapChoice::Adopt,

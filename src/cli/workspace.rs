@@ -23,7 +23,7 @@ pub(super) fn now_ms() -> i64 {
 
 /// Everything that the manifests declare, read consistently.
 pub(super) fn declared(global: &Global) -> Result<Declared, Failure> {
-    let options = options(global);
+    let options = declaring(global);
     let declared = load::scan(&global.manifests, |tree| declare(tree, &options));
     declared.map_err(|error| {
         let hint = "nothing was done; wait for whatever writes them, and run again";
@@ -33,7 +33,7 @@ pub(super) fn declared(global: &Global) -> Result<Declared, Failure> {
 
 /// Everything that the manifests declared at a commit.
 pub(super) fn declared_at(global: &Global, reference: &str) -> Result<Declared, Failure> {
-    let options = options(global);
+    let options = declaring(global);
     let declared = load::at_commit(&global.manifests, reference, |tree| declare(tree, &options));
     declared.map_err(|error| match error.hint() {
         Some(hint) => failed_to_load(error).hint(hint),
@@ -41,7 +41,8 @@ pub(super) fn declared_at(global: &Global, reference: &str) -> Result<Declared, 
     })
 }
 
-fn options(global: &Global) -> Options {
+/// What is read, and how far it may expand.
+pub(super) fn declaring(global: &Global) -> Options {
     Options {
         manifests: global.manifests.clone(),
         max_expansion: global.max_expansion,
@@ -85,7 +86,7 @@ pub(super) fn store(global: &Global, command: &str) -> Result<Store, Failure> {
 }
 
 /// Who this process is, for others that wait for the state.
-fn holder(command: &str) -> Holder {
+pub(super) fn holder(command: &str) -> Holder {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Holder {
         pid: std::process::id(),

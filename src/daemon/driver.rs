@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::scanner::{Handle, Scan};
+use super::signals::Signals;
 use super::telling::Telling;
 use crate::batch::backoff;
 use crate::reconcile::planning::{self, BootstrapChoice};
@@ -59,11 +59,11 @@ pub enum Error {
 }
 
 /// The loop's owner of everything that is written.
-pub struct Driver<'a> {
+pub struct Driver {
     store: Store,
     submitter: Submitter,
     courier: Arc<Courier>,
-    clock: &'a dyn Clock,
+    clock: Arc<dyn Clock>,
     scans: watch::Receiver<Option<Arc<Scan>>>,
     scanner: Handle,
     stop: Stop,
@@ -76,13 +76,6 @@ pub struct Driver<'a> {
     failures: u32,
 }
 
-/// What the kernel tells a daemon.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wake {
@@ -91,13 +84,13 @@ enum Wake {
     End,
 }
 
-impl<'a> Driver<'a> {
+impl Driver {
     /// A loop that holds `store`; `stop` may be asked from elsewhere to look
     /// again ([`Stop::make_way`]).
     pub fn new(
         store: Store,
         courier: Arc<Courier>,
-        clock: &'a dyn Clock,
+        clock: Arc<dyn Clock>,
         scanner: (Handle, watch::Receiver<Option<Arc<Scan>>>),
         (stop, telling): (Stop, Telling),
         settings: Settings,
@@ -178,26 +171,37 @@ impl<'a> Driver<'a> {
         self.seen_version = self.store.version().ok();
         let tools = Tools {
             submitter: &mut self.submitter,
-            clock: self.clock,
+            clock: &*self.clock,
             events: &mut self.telling,
         };
         let pass = once(&scan.declared, &mut self.store, &options, tools);
-        let watched = watched(pass, &mut self.signals, &mut self.scans, &self.stop);
-        let (outcome, ended) = watched.run(self.settings.grace).await;
-        let took_ms = self.clock.now_ms() - started_ms;
+        let listening = Listening {
+            signals: &mut self.signals,
+            scans: &mut self.scans,
+            stop: &self.stop,
+        };
+        let (outcome, wake) = listening.during(pass, self.settings.grace).await;
+        let Some(outcome) = outcome else {
+            return Ok(Passed::Over(Ended::Unfinished));
+        };
+        let now_ms = self.clock.now_ms();
+        let took_ms = now_ms - started_ms;
+        let outcome = outcome.and_then(|outcome| {
+            self.store.prune_history(now_ms)?;
+            self.telling
+                .passed(scan, &outcome, &self.store, took_ms)?;
+            Ok(outcome)
+        });
         match outcome {
-            None => Ok(Passed::Over(Ended::Unfinished)),
-            Some(Ok(outcome)) => {
+            Err(error) => self.failed(error, wake),
+            Ok(outcome) => {
                 self.failures = 0;
-                self.store.prune_history(self.clock.now_ms())?;
-                self.telling.passed(scan, &outcome, &self.store, took_ms)?;
-                Ok(match ended {
+                Ok(match wake {
                     Some(Wake::End) => Passed::Over(Ended::Finished),
                     Some(Wake::Reload) => Passed::Reload,
                     _ => Passed::Due(outcome.due_ms),
                 })
             }
-            Some(Err(error)) => self.failed(error, ended),
         }
     }
 
@@ -205,7 +209,7 @@ impl<'a> Driver<'a> {
     fn failed(
         &mut self,
         error: reconcile::Error,
-        ended: Option<Wake>,
+        wake: Option<Wake>,
     ) -> Result<Passed, Error> {
         let reconcile::Error::State(error) = error else {
             return Ok(Passed::Due(None));
@@ -213,7 +217,7 @@ impl<'a> Driver<'a> {
         // What its lanes know is no longer what the journal says.
         self.submitter = Submitter::new(Arc::clone(&self.courier));
         self.telling.state_failed(&error);
-        if ended == Some(Wake::End) || !error.may_pass() {
+        if wake == Some(Wake::End) || !error.may_pass() {
             return Err(error.into());
         }
         self.failures += 1;
@@ -232,7 +236,7 @@ impl<'a> Driver<'a> {
             tokio::select! {
                 biased;
                 () = self.signals.end() => return Ok(Wake::End),
-                _ = self.signals.hangup.recv() => return Ok(Wake::Reload),
+                () = self.signals.reload() => return Ok(Wake::Reload),
                 changed = self.scans.changed() => {
                     return Ok(changed.map_or(Wake::End, |()| Wake::Look));
                 }
@@ -292,4 +296,43 @@ enum Passed {
     Over(Ended),
     Reload,
     Due(Option<i64>),
+}
+
+/// What may cut a pass short.
+struct Listening<'a> {
+    signals: &'a mut Signals,
+    scans: &'a mut watch::Receiver<Option<Arc<Scan>>>,
+    stop: &'a Stop,
+}
+
+impl Listening<'_> {
+    /// Runs `pass` to its end, which comes early where somebody asks for it; no
+    /// result where calls under way outlasted the grace, or are not waited for.
+    async fn during<T>(
+        self,
+        pass: impl Future<Output = T>,
+        grace: Duration,
+    ) -> (Option<T>, Option<Wake>) {
+        tokio::pin!(pass);
+        let mut wake = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.signals.end() => break,
+                () = self.signals.reload() => {
+                    wake = Some(Wake::Reload);
+                    self.stop.make_way();
+                }
+                Ok(()) = self.scans.changed() => self.stop.make_way(),
+                result = &mut pass => return (Some(result), wake),
+            }
+        }
+        self.stop.ask();
+        tokio::select! {
+            biased;
+            result = &mut pass => (Some(result), Some(Wake::End)),
+            () = self.signals.end() => (None, Some(Wake::End)),
+            () = tokio::time::sleep(grace) => (None, Some(Wake::End)),
+        }
+    }
 }

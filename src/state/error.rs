@@ -99,6 +99,15 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// Whether a daemon may wait for it to pass: a full disk is emptied, what
+    /// is damaged stays so.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Full(_) | Self::Busy(_) | Self::Io { .. } | Self::Sqlite(_)
+        )
+    }
+
     /// What to do about it, where we know.
     pub fn hint(&self) -> Option<String> {
         Some(match self {

@@ -92,6 +92,15 @@ spec:
         command
     }
 
+    /// The daemon in this folder, about to be started: on a free port, with a
+    /// token, and with whatever is declared now taken as fresh.
+    pub(crate) fn daemon(&self, arguments: &[&str]) -> std::process::Command {
+        self.write("token", crate::keeper::TOKEN);
+        let mut command = self.command(&["run", "--listen", "127.0.0.1:0"]);
+        command.args(["--api-token-file", "token"]).args(arguments);
+        command
+    }
+
     /// Runs the program to its end.
     pub(crate) fn freshen(&self, arguments: &[&str]) -> Run {
         run(&mut self.command(arguments))

@@ -1,0 +1,207 @@
+//! `run`: the daemon.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::args::{Global, Run as Arguments};
+use super::exit::{Exit, Failure};
+use super::workspace::{self, failed_on_state};
+use super::{log, reconcile};
+use crate::daemon::driver::{self, Driver, Ended, Settings};
+use crate::daemon::health::Health;
+use crate::daemon::observing::Observing;
+use crate::daemon::scanner::{self, Scan, Scanner};
+use crate::daemon::telling::Telling;
+use crate::daemon::webhook::{Sink, Webhook};
+use crate::declare::Declared;
+use crate::metrics::Metrics;
+use crate::state::{Store, check_location};
+use crate::submit::clock::{Clock, SystemClock};
+use crate::submit::courier::Courier;
+use crate::submit::stop::Stop;
+use crate::submit::transport::{Patience, Transport};
+use crate::web::{self, App, Limits, TokenFile};
+
+/// Runs until it is asked to end.
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Failure> {
+    log::init(arguments.log_format, arguments.log_level);
+    let sink = sink(arguments)?;
+    let store = if arguments.observe {
+        None
+    } else {
+        check_past(arguments, global)?;
+        Some(workspace::store(global, "run")?)
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let ended = runtime.block_on(serve(arguments, global, store, sink));
+    // A scan under way has nothing to record.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Refuses to begin without a past unless it is said what that means: a lost
+/// state must not purge everything.
+fn check_past(arguments: &Arguments, global: &Global) -> Result<(), Failure> {
+    check_location(&global.state, &global.manifests).map_err(failed_on_state)?;
+    let is_new = match workspace::reader(global)? {
+        None => true,
+        Some(reader) => reader.is_new().map_err(failed_on_state)?,
+    };
+    if !is_new || arguments.bootstrap.is_some() {
+        return Ok(());
+    }
+    let error = anyhow::anyhow!(
+        "the state `{}` remembers nothing, so everything that is declared would look new; nothing was started",
+        global.state.display()
+    );
+    Err(Failure::nothing(error).hint(
+        "`--bootstrap adopt` records it all as fresh, `--bootstrap invalidate` sends it under \
+         the limits of each set; `--observe` sends nothing",
+    ))
+}
+
+fn sink(arguments: &Arguments) -> Result<Option<Sink>, Failure> {
+    let Some(url) = &arguments.notify else {
+        return Ok(None);
+    };
+    let secret = arguments.notify_secret_file.as_deref();
+    let sink = Sink::new(url, secret.and_then(Path::to_str));
+    sink.map(Some).map_err(|error| {
+        let hint = error.hint();
+        Failure::usage(error.to_string()).hint(hint)
+    })
+}
+
+async fn serve(
+    arguments: &Arguments,
+    global: &Global,
+    store: Option<Store>,
+    sink: Option<Sink>,
+) -> Result<Exit, Failure> {
+    let started = Instant::now();
+    let listener = listen(arguments.listen).await?;
+    let address = listener.local_addr().context("failed to listen")?;
+    info!(%address, "listening");
+    let (metrics, health) = (Arc::new(Metrics::default()), Arc::new(Health::default()));
+    let stop = Stop::default();
+    let timing = scanner::Timing {
+        settle: millis(arguments.settle),
+        interval: millis(arguments.scan_interval),
+        ..scanner::Timing::default()
+    };
+    let options = workspace::declaring(global);
+    let (scanner, scans) = Scanner::spawn(options, timing, Arc::clone(&metrics));
+    let app = App {
+        state: global.state.clone(),
+        declared: declared(scans.clone()),
+        health: Arc::clone(&health),
+        now_ms: Box::new(workspace::now_ms),
+        steady_ms: Box::new(move || i64::try_from(started.elapsed().as_millis()).unwrap_or(0)),
+        metrics: {
+            let metrics = Arc::clone(&metrics);
+            Box::new(move || metrics.render(workspace::now_ms()))
+        },
+        hint: {
+            let (stop, scanner) = (stop.clone(), scanner.clone());
+            Box::new(move || {
+                scanner.hint();
+                stop.make_way();
+            })
+        },
+        reload: {
+            let scanner = scanner.clone();
+            Box::new(move || {
+                let scanner = scanner.clone();
+                Box::pin(async move { scanner.reload().await.map_err(|error| error.to_string()) })
+            })
+        },
+        token: arguments.api_token_file.as_ref().map(TokenFile::new),
+        hosts: arguments.allow_host.clone(),
+        limits: Limits::default(),
+    };
+    let (ends, ended) = tokio::sync::oneshot::channel::<()>();
+    let web = tokio::spawn(web::serve(listener, Arc::new(app), async {
+        // Whoever drops the other end means the same.
+        drop(ended.await);
+    }));
+    let webhook = sink
+        .map(|sink| Webhook::start(sink, Arc::clone(&metrics)))
+        .transpose()
+        .context("failed to set up TLS")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let telling = Telling::new((metrics, health), webhook, Arc::clone(&clock), started);
+    let exit = match store {
+        Some(store) => {
+            let transport = Transport::new(Patience::default()).context("failed to set up TLS")?;
+            let courier = Courier::new(transport, arguments.allow_endpoint.clone());
+            let settings = Settings {
+                bootstrap: arguments.bootstrap.map(reconcile::choice),
+                grace: millis(arguments.grace),
+                holder: workspace::holder("run"),
+            };
+            let scans = (scanner, scans);
+            let driver = Driver::new(store, Arc::new(courier), clock, scans, (stop, telling), settings);
+            end(driver.map_err(failed)?.run().await)?
+        }
+        None => {
+            let observing = Observing::new(global.state.clone(), clock, (scanner, scans), (stop, telling));
+            end(observing.map_err(failed)?.run().await)?
+        }
+    };
+    drop(ends);
+    web.await.context("the web ended badly")?;
+    Ok(exit)
+}
+
+fn end(ended: Result<Ended, driver::Error>) -> Result<Exit, Failure> {
+    match ended.map_err(failed)? {
+        Ended::Finished => Ok(Exit::Fine),
+        Ended::Unfinished => Ok(Exit::Failed),
+    }
+}
+
+fn failed(error: driver::Error) -> Failure {
+    match error {
+        driver::Error::State(error) => failed_on_state(error),
+        error => Failure::nothing(error)
+            .hint("start it again, once it is clear which state it should hold"),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let context = format!("failed to listen on {address}; nothing was started");
+        Failure::nothing(anyhow::Error::new(error).context(context))
+            .hint("name a free address with `--listen`")
+    })
+}
+
+/// What the daemon acts on, for those who do not care when it was read.
+fn declared(
+    mut scans: watch::Receiver<Option<Arc<Scan>>>,
+) -> watch::Receiver<Option<Arc<Declared>>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        while scans.changed().await.is_ok() {
+            let scan = scans.borrow_and_update().clone();
+            sender.send_replace(scan.map(|scan| Arc::clone(&scan.declared)));
+        }
+    });
+    receiver
+}
+
+fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}

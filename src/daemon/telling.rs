@@ -1,0 +1,324 @@
+//! What the loop tells others: metrics, probes, the log, the service manager
+//! and whoever is notified.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::alert::{Alerter, Conditions, Trouble};
+use super::health::Health;
+use super::pass::PassLine;
+use super::scanner::{ReloadError, Scan};
+use super::systemd::Notifier;
+use super::webhook::Webhook;
+use crate::batch::lane::HaltKind;
+use crate::batch::rate::Budget;
+use crate::batch::verdict::Verdict;
+use crate::declare::Declared;
+use crate::metrics::{CallResult, Metrics, Pass, PassResult, Reading};
+use crate::reconcile::planning::Planned;
+use crate::reconcile::{Events, Outcome};
+use crate::report::number::{counted, instant};
+use crate::state::{Records, StateError, Store, TargetRecord};
+use crate::submit::clock::Clock;
+use crate::submit::courier::Delivery;
+use crate::submit::observer::{CallEnd, Progress};
+
+/// Failures in a row from which on a Cdn counts as failing.
+const FAILING_ATTEMPTS: u32 = 1;
+
+/// Tells others, while the loop runs and between two passes.
+pub struct Telling {
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    systemd: Notifier,
+    alerter: Alerter,
+    webhook: Option<Webhook>,
+    clock: Arc<dyn Clock>,
+    /// A clock that never jumps begins here.
+    started: Instant,
+    declared: Option<Arc<Declared>>,
+}
+
+impl Telling {
+    /// Tells `metrics` and `health`, the service manager as the environment
+    /// says, and `webhook` where there is one. `started` is when the clock that
+    /// `health` goes by began.
+    pub fn new(
+        (metrics, health): (Arc<Metrics>, Arc<Health>),
+        webhook: Option<Webhook>,
+        clock: Arc<dyn Clock>,
+        started: Instant,
+    ) -> Self {
+        health.state_is_writable(true);
+        let mut telling = Self {
+            metrics,
+            health,
+            systemd: Notifier::from_environment(),
+            alerter: Alerter::default(),
+            webhook,
+            clock,
+            started,
+            declared: None,
+        };
+        telling.beat();
+        telling
+    }
+
+    /// The loop has come round.
+    pub(super) fn beat(&mut self) {
+        let steady_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.health.beat(steady_ms);
+        self.systemd.progress(steady_ms);
+    }
+
+    /// The manifests have been read for the first time.
+    pub(super) fn ready(&mut self) {
+        self.beat();
+        self.health.scanned();
+        self.systemd.ready();
+        info!("ready");
+    }
+
+    /// A pass over `declared` begins.
+    pub(super) fn begin(&mut self, declared: &Arc<Declared>) {
+        self.beat();
+        let before = self.declared.replace(Arc::clone(declared));
+        if before.is_some_and(|before| Arc::ptr_eq(&before, declared)) {
+            return;
+        }
+        for problem in &declared.problems {
+            let place = problem.place.as_ref().map(crate::report::place);
+            let place = place.unwrap_or_default();
+            if problem.is_error() {
+                error!(place, problem = problem.message, "manifest");
+            } else {
+                warn!(place, problem = problem.message, "manifest");
+            }
+        }
+    }
+
+    /// A pass has ended.
+    pub(super) fn passed(
+        &mut self,
+        scan: &Scan,
+        outcome: &Outcome,
+        store: &Store,
+        took_ms: i64,
+    ) -> Result<(), StateError> {
+        self.beat();
+        self.health.state_is_writable(true);
+        let took = Duration::from_millis(took_ms.unsigned_abs());
+        let now_ms = self.clock.now_ms();
+        self.metrics
+            .reconciled(PassResult::of(outcome), took.as_secs_f64(), now_ms);
+        let line = PassLine::of(&scan.declared, outcome);
+        line.log(scan.took, took);
+        self.tell(
+            &Pass {
+                declared: &scan.declared,
+                plan: &outcome.left,
+                problems: &outcome.problems,
+                failed: &outcome.failed,
+                partial: &outcome.partial,
+                recorded: &store.sets()?,
+                now_ms,
+            },
+            Some(store),
+        )?;
+        self.systemd.status(&status(line, now_ms));
+        Ok(())
+    }
+
+    /// A plan was made of which nothing will be sent.
+    pub(super) fn observed(
+        &mut self,
+        scan: &Scan,
+        planned: &Planned,
+        records: Option<&Records>,
+    ) -> Result<(), StateError> {
+        self.beat();
+        self.tell_plan(&scan.declared, planned, records)?;
+        let Planned { plan, failed, .. } = planned;
+        info!(
+            sets = scan.declared.sets.len(),
+            invalid = scan.declared.broken.len() + failed.len(),
+            items = plan.items(),
+            blocked = crate::report::plan::waiting(plan),
+            "observed"
+        );
+        Ok(())
+    }
+
+    /// The state could not be read or written.
+    pub(super) fn state_failed(&mut self, failure: &StateError) {
+        self.health.state_is_writable(false);
+        self.metrics.state_write_failed();
+        let hint = failure.hint().unwrap_or_default();
+        error!(error = chain(failure), hint, "state");
+        self.systemd.status("the state cannot be written");
+    }
+
+    /// The state's file was gone, and has been written anew.
+    pub(super) fn state_restored(&mut self) {
+        warn!("the state's file was gone; it was written anew, and its serial goes on");
+    }
+
+    /// Tells the service manager that everything is read again, while it is.
+    pub(super) async fn reloading(
+        &mut self,
+        reload: impl Future<Output = Result<Arc<Declared>, ReloadError>>,
+    ) {
+        let reloading = self.systemd.reloading();
+        let read = reload.await;
+        drop(reloading);
+        match read {
+            Ok(declared) => info!(problems = declared.problems.len(), "reloaded"),
+            Err(failure) => warn!(error = chain(&failure), "not reloaded"),
+        }
+    }
+
+    /// The daemon is about to end.
+    pub(super) fn stopping(&mut self) {
+        self.systemd.stopping();
+        info!("stopping");
+    }
+
+    /// Sends what is still to be sent.
+    pub(super) async fn finish(&mut self, grace: Duration) {
+        if let Some(webhook) = self.webhook.take() {
+            webhook.stop(grace).await;
+        }
+    }
+
+    fn tell_plan(
+        &mut self,
+        declared: &Declared,
+        planned: &Planned,
+        records: Option<&Records>,
+    ) -> Result<(), StateError> {
+        let recorded = records.map_or(Ok(Vec::new()), Records::sets)?;
+        let pass = Pass {
+            declared,
+            plan: &planned.plan,
+            problems: &planned.problems,
+            failed: &planned.failed,
+            partial: &planned.partial,
+            recorded: &recorded,
+            now_ms: self.clock.now_ms(),
+        };
+        self.tell(&pass, records)
+    }
+
+    /// Sets what a plan and the state say, and notifies of what has changed.
+    fn tell(&mut self, pass: &Pass<'_>, records: Option<&Records>) -> Result<(), StateError> {
+        self.metrics.planned(pass);
+        let mut conditions = Conditions::of(pass.declared, pass.plan, pass.failed);
+        if let Some(records) = records {
+            self.metrics.state(records.meta()?.serial);
+            for (cdn, target) in targets(pass.declared, records)? {
+                let trouble = trouble(&target);
+                self.metrics.target(&cdn, reading(pass.declared, &cdn, &target));
+                if let Some(condition) = conditions.cdns.get_mut(&cdn) {
+                    condition.trouble = trouble;
+                }
+            }
+        }
+        let alerts = self.alerter.observe(&conditions, pass.now_ms);
+        for alert in &alerts {
+            let kind = format!("{:?}", alert.kind).to_lowercase();
+            let cdn = alert.cdn.clone().unwrap_or_default();
+            let sets = alert.sets.len();
+            warn!(kind, cdn, sets, reason = alert.reason, "changed");
+        }
+        if let Some(webhook) = &self.webhook {
+            webhook.send(&alerts);
+        }
+        Ok(())
+    }
+}
+
+impl Events for Telling {
+    fn progress(&mut self, _: Progress) {
+        self.beat();
+    }
+
+    fn ended(&mut self, call: &CallEnd<'_>) {
+        let Some(delivery) = call.delivery else {
+            error!(cdn = call.cdn, "an answer could not be read; this is a defect");
+            return;
+        };
+        let is_accepted = matches!(delivery, Delivery::Verdict(Verdict::Accepted { .. }));
+        let accepted = if is_accepted { call.items as u64 } else { 0 };
+        let took = Duration::from_millis(call.took_ms).as_secs_f64();
+        let result = CallResult::from(delivery);
+        self.metrics.call_ended(call.cdn, result, accepted, took);
+    }
+
+    fn planned(&mut self, planned: &Planned, store: &Store) {
+        self.beat();
+        let Some(declared) = self.declared.clone() else {
+            return;
+        };
+        if let Err(failure) = self.tell_plan(&declared, planned, Some(store)) {
+            self.state_failed(&failure);
+        }
+    }
+}
+
+/// By Cdn: what is recorded of its target.
+fn targets(
+    declared: &Declared,
+    records: &Records,
+) -> Result<BTreeMap<String, TargetRecord>, StateError> {
+    let recorded = records.targets()?;
+    let of = |(name, cdn): (&String, &crate::declare::Cdn)| {
+        let mut rows = recorded.iter();
+        let row = rows.find(|row| row.identity == cdn.provider.target())?;
+        Some((name.clone(), row.clone()))
+    };
+    Ok(declared.cdns.iter().filter_map(of).collect())
+}
+
+fn reading(declared: &Declared, cdn: &str, target: &TargetRecord) -> Reading {
+    let halt = target.halted.as_ref();
+    Reading {
+        budget: Budget::new(&declared.cdns[cdn].rate, &target.tats),
+        attempts: target.attempts,
+        retry_at_ms: target.retry_at_ms,
+        halted: halt.and_then(|halt| HaltKind::named(&halt.kind)),
+    }
+}
+
+fn trouble(target: &TargetRecord) -> Option<Trouble> {
+    if let Some(halt) = &target.halted {
+        let code = halt.message.split(": ").next().unwrap_or_default();
+        return Some(Trouble::Halted {
+            kind: HaltKind::named(&halt.kind)?,
+            code: code.to_owned(),
+        });
+    }
+    (target.attempts >= FAILING_ATTEMPTS).then_some(Trouble::Failing(target.attempts))
+}
+
+fn status(line: PassLine, now_ms: i64) -> String {
+    format!(
+        "{}, {} left, {} blocked, {} refused at {}",
+        counted(line.sets as u64, "set"),
+        line.left,
+        line.blocked,
+        line.refused,
+        instant(now_ms)
+    )
+}
+
+fn chain(failure: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(failure), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

@@ -1,0 +1,189 @@
+//! The daemon's life: signals, restarts, and what is taken away from it.
+
+use std::fs;
+use std::process::Command;
+
+use freshen::sandbox::{Failure, Faults};
+
+use crate::keeper::Keeper;
+use crate::world::{ROOT, World};
+
+const ADOPT: [&str; 2] = ["--bootstrap", "adopt"];
+
+/// A daemon with one call under way that takes `latency_ms`.
+fn with_a_call_under_way(world: &World, arguments: &[&str], latency_ms: u64) -> Keeper {
+    world.set("set", "  assets: [a]");
+    let keeper = Keeper::start(world, &[&ADOPT[..], arguments].concat());
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    world.sandbox.set_faults(Faults {
+        latency_ms,
+        ..Faults::default()
+    });
+    let before = world.sandbox.calls().len();
+    world.set("set", "  assets: [a, b]");
+    // The first call looks the company up.
+    world.wait_until("a call with URLs", |world| {
+        let calls = world.sandbox.calls();
+        calls[before..].iter().any(|call| !call.urls.is_empty())
+    });
+    keeper
+}
+
+#[test]
+fn sigterm_finishes_and_records_the_call_under_way() {
+    let world = World::new("");
+    let mut keeper = with_a_call_under_way(&world, &[], 3_000);
+    keeper.signal("TERM");
+    assert_eq!(keeper.ends(), Some(0), "{}", keeper.log());
+    world.sandbox.set_faults(Faults::default());
+    assert_eq!(world.accepted(), [[format!("{ROOT}/b")]]);
+    assert_eq!(world.sends(0).len(), 0, "it was recorded");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_the_next_run_repeats_the_batch() {
+    let world = World::new("");
+    world.sandbox.set_faults(Faults::default());
+    let mut keeper = with_a_call_under_way(&world, &[], 60_000);
+    keeper.signal("TERM");
+    keeper.wait_for_log("finish");
+    keeper.signal("TERM");
+    assert_eq!(keeper.ends(), Some(4), "{}", keeper.log());
+    world.sandbox.set_faults(Faults::default());
+    assert_eq!(world.sends(0), [[format!("{ROOT}/b")]]);
+}
+
+#[test]
+fn what_outlasts_the_grace_is_left_to_the_next_run() {
+    let world = World::new("");
+    let mut keeper = with_a_call_under_way(&world, &["--grace", "100ms"], 60_000);
+    keeper.signal("TERM");
+    assert_eq!(keeper.ends(), Some(4), "{}", keeper.log());
+    world.sandbox.set_faults(Faults::default());
+    assert_eq!(world.sends(0), [[format!("{ROOT}/b")]]);
+}
+
+#[test]
+fn sighup_reads_everything_again_also_during_a_pass() {
+    let world = World::new("");
+    let keeper = with_a_call_under_way(&world, &[], 2_000);
+    keeper.signal("HUP");
+    keeper.signal("HUP");
+    keeper.wait_for_log("reloaded");
+    world.sandbox.set_faults(Faults::default());
+    world.wait_until("the call", |world| !world.accepted().is_empty());
+    let before = keeper.log().matches("reloaded").count();
+    keeper.signal("HUP");
+    keeper.wait_until("another reload", |keeper| {
+        keeper.log().matches("reloaded").count() > before
+    });
+    assert_eq!(world.accepted().len(), 1);
+}
+
+#[test]
+fn a_state_whose_file_is_taken_away_is_written_anew() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    let keeper = Keeper::start(&world, &ADOPT);
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    let lineage = |world: &World| {
+        let said = world.ends(0, &["status", "-o", "json"]);
+        let serial = said.split("\"serial\": ").nth(1).unwrap();
+        let serial: u64 = serial.split(',').next().unwrap().parse().unwrap();
+        serial
+    };
+    let before = lineage(&world);
+    for name in ["freshen.db", "freshen.db-wal", "freshen.db-shm", "freshen.db.lock"] {
+        drop(fs::remove_file(world.folder().join(name)));
+    }
+    keeper.wait_for_log("written anew");
+    assert!(lineage(&world) >= before);
+    let said = world.ends(5, &["reconcile"]);
+    assert!(said.contains("freshen run"), "{said}");
+    world.set("set", "  assets: [a, b]");
+    world.wait_until("only what is new", |world| {
+        world.accepted() == [[format!("{ROOT}/b")]]
+    });
+}
+
+#[test]
+fn a_state_that_is_replaced_ends_the_daemon() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    let mut keeper = Keeper::start(&world, &ADOPT);
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    let state = world.folder().join("freshen.db");
+    world.write("other.db", "");
+    fs::rename(world.folder().join("other.db"), state).unwrap();
+    assert_eq!(keeper.ends(), Some(1));
+    assert!(keeper.log().contains("another file"), "{}", keeper.log());
+}
+
+#[test]
+fn a_wait_outlives_the_daemon_that_was_told() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    let mut keeper = Keeper::start(&world, &ADOPT);
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    world.sandbox.fail(Failure::Throttle { after: Some(3600) }, Some(1));
+    world.set("set", "  assets: [a, b]");
+    keeper.wait_until("the answer", |keeper| {
+        keeper
+            .metric("freshen_retry_after_seconds{cdn=\"dynamic-media\"}")
+            .is_some_and(|seconds| seconds > 3000.0)
+    });
+    keeper.signal("TERM");
+    assert_eq!(keeper.ends(), Some(0));
+    let calls = world.sandbox.calls().len();
+    let keeper = Keeper::start(&world, &[]);
+    keeper.wait_until("the wait", |keeper| {
+        keeper
+            .metric("freshen_retry_after_seconds{cdn=\"dynamic-media\"}")
+            .is_some_and(|seconds| seconds > 3000.0)
+    });
+    assert_eq!(world.sandbox.calls().len(), calls);
+}
+
+#[test]
+fn an_address_in_use_is_told_before_anything_is_started() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = world.ends(1, &["run", "--bootstrap", "adopt", "--listen", &address]);
+    for part in [&address[..], "nothing was started", "--listen"] {
+        assert!(said.contains(part), "no `{part}` in: {said}");
+    }
+}
+
+#[test]
+fn it_runs_as_process_1_as_nobody_with_nothing_writable_but_its_state() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    fs::create_dir(world.folder().join("state")).unwrap();
+    let daemon = world.daemon(&["--bootstrap", "adopt", "--state", "state/freshen.db"]);
+    let program = daemon.get_program().to_owned();
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-ec"])
+        .arg(
+            "chown -R 65532:65532 state && chmod 755 . && \
+             mount --bind state state && mount -o remount,ro,bind / 2>/dev/null || true; \
+             exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs \"$0\" \"$@\"",
+        )
+        .arg(program)
+        .args(daemon.get_args())
+        .current_dir(world.folder());
+    command.env_clear();
+    for (name, value) in daemon.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    let keeper = Keeper::start_with(command);
+    world.set("set", "  assets: [a, b]");
+    world.wait_until("only what is new", |world| {
+        world.accepted() == [[format!("{ROOT}/b")]]
+    });
+    assert_eq!(keeper.get("/-/ready").status, 200);
+}
