@@ -296,6 +296,13 @@ impl<'a> Run<'a> {
         // In this order: inputs that change unsettle what they change.
         self.record_observation(|name| names.contains(name), unloaded.iter())?;
         self.store.settle(&ledgers)?;
+        let sent = self
+            .outcome
+            .left
+            .targets()
+            .filter(|target| target.is_fresh());
+        let sent: Vec<LedgerId> = sent.filter_map(|target| target.ledger).collect();
+        self.store.sent_all(&sent)?;
         Ok(())
     }
 }
