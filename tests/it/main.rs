@@ -19,6 +19,7 @@ mod ips;
 mod kills;
 mod load;
 mod manifests;
+mod metrics;
 mod operate;
 mod outages;
 mod program;
