@@ -1,3 +1,4 @@
 //! The daemon: decides *when* to reconcile, never *what*.
 
+pub mod alert;
 pub mod health;

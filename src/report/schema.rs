@@ -2,11 +2,12 @@
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
-use super::{explain, history, plan, reconcile, status, urls, validate};
+use super::{alert, explain, history, plan, reconcile, status, urls, validate};
 
 /// By file name under `schemas/`, without its ending.
 pub fn all() -> Vec<(&'static str, Schema)> {
     vec![
+        ("alert", of::<alert::AlertDocument>()),
         ("expand", of::<urls::Expanded>()),
         ("explain", of::<explain::Explained>()),
         ("history", of::<history::HistoryDocument>()),
