@@ -2,4 +2,5 @@
 
 pub mod alert;
 pub mod health;
+pub mod systemd;
 pub mod webhook;

@@ -28,4 +28,5 @@ mod sandbox;
 mod schemas;
 mod site;
 mod state;
+mod systemd;
 mod world;
