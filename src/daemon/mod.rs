@@ -2,5 +2,6 @@
 
 pub mod alert;
 pub mod health;
+pub mod pass;
 pub mod systemd;
 pub mod webhook;

@@ -8,6 +8,7 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+mod alerts;
 mod architecture;
 mod bad_input;
 mod causes;
