@@ -15,6 +15,8 @@ mod expand;
 mod explain;
 mod history;
 mod init;
+#[expect(dead_code, reason = "`run` will set it up")]
+mod log;
 mod output;
 mod paper;
 mod plan;

@@ -50,6 +50,9 @@ pub struct RecordedLedger {
     pub count: u64,
     /// When the last acceptance has settled, in milliseconds since the epoch.
     pub gate_ms: Option<i64>,
+    /// Since when something of it has been to be sent without a break, in
+    /// milliseconds since the epoch; a blocked plan owes nothing.
+    pub owed_since_ms: Option<i64>,
 }
 
 /// What a ledger holds, read in full.

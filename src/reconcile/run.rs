@@ -291,6 +291,13 @@ impl<'a> Run<'a> {
         self.record_observation(|name| names.contains(name), &failed, &partial)?;
         (self.outcome.failed, self.outcome.partial) = (failed, partial);
         self.store.settle(&ledgers)?;
+        let sent = self
+            .outcome
+            .left
+            .targets()
+            .filter(|target| target.is_fresh());
+        let sent: Vec<LedgerId> = sent.filter_map(|target| target.ledger).collect();
+        self.store.sent_all(&sent)?;
         self.outcome.due_ms = self.due_ms(&self.outcome.left)?;
         Ok(())
     }

@@ -20,6 +20,24 @@ pub fn terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// For JSON that a terminal may show: what JSON leaves alone in a string, but a
+/// terminal acts on, becomes an escape of JSON.
+pub fn json(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if is_unsafe(character) {
+            let code = u32::from(character);
+            write!(safe, "\\u{code:04x}").expect("a string takes any text");
+        } else {
+            safe.push(character);
+        }
+    }
+    Cow::Owned(safe)
+}
+
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -98,6 +116,14 @@ mod tests {
         check("a\x1b[31mred", "a\\u{1b}[31mred");
         check("a\n::error::b", "a\\u{a}::error::b");
         check("a\u{202e}b", "a\\u{202e}b");
+    }
+
+    #[test]
+    fn json_says_the_same_once_it_is_safe() {
+        let text = "a\u{9b}31m\u{7f}\u{2028}\u{202e}b";
+        let safe = json(&serde_json::to_string(text).unwrap()).into_owned();
+        assert!(safe.is_ascii(), "{safe}");
+        assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), text);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::manifest::{Place, Problem};
 
+pub mod alert;
 pub mod api;
 pub mod condition;
 pub mod cost;

@@ -2,11 +2,12 @@
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
-use super::{api, explain, history, plan, reconcile, set, status, urls, validate};
+use super::{alert, api, explain, history, plan, reconcile, set, status, urls, validate};
 
 /// By file name under `schemas/`, without its ending.
 pub fn all() -> Vec<(&'static str, Schema)> {
     vec![
+        ("alert", of::<alert::AlertDocument>()),
         ("asked", of::<api::Asked>()),
         ("error", of::<api::ErrorDocument>()),
         ("expand", of::<urls::Expanded>()),

@@ -75,6 +75,18 @@ impl Store {
                 fold(transaction, &Head::read(transaction, *ledger)?)?;
                 let sql = "UPDATE ledger SET is_settled = 1 WHERE id = ? AND is_settled = 0";
                 transaction.prepare_cached(sql)?.execute([ledger.0])?;
+                owe_nothing(transaction, *ledger)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes that nothing of `ledgers` is left to be sent, though they may not
+    /// be settled: refused items, or rows that could not be read, remain.
+    pub fn sent_all(&mut self, ledgers: &[LedgerId]) -> Result<()> {
+        self.write(|transaction| {
+            for ledger in ledgers {
+                owe_nothing(transaction, *ledger)?;
             }
             Ok(())
         })
@@ -296,6 +308,11 @@ fn begin_one(conn: &Connection, begin: &Begin, now_ms: i64) -> Result<()> {
         begin.desired.0,
         head.id.0
     ])?;
+    if !begin.owe.is_empty() {
+        let sql = "UPDATE ledger SET owed_since_ms = ? WHERE id = ? AND owed_since_ms IS NULL";
+        conn.prepare_cached(sql)?
+            .execute(params![now_ms, head.id.0])?;
+    }
     // An approval names a plan; it must not give that plan another name.
     let is_approval = begin.approve.is_some() && begin.owe.is_empty() && begin.record.is_empty();
     if changed && !is_approval {
@@ -375,6 +392,13 @@ fn unforce(conn: &Connection, ledger: LedgerId, keys: &[Key]) -> Result<()> {
 
 pub(super) fn unsettle(conn: &Connection, ledger: LedgerId) -> Result<()> {
     let sql = "UPDATE ledger SET is_settled = 0 WHERE id = ? AND is_settled = 1";
+    conn.prepare_cached(sql)?.execute([ledger.0])?;
+    Ok(())
+}
+
+fn owe_nothing(conn: &Connection, ledger: LedgerId) -> Result<()> {
+    let sql = "UPDATE ledger SET owed_since_ms = NULL
+        WHERE id = ? AND owed_since_ms IS NOT NULL";
     conn.prepare_cached(sql)?.execute([ledger.0])?;
     Ok(())
 }

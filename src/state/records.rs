@@ -138,7 +138,7 @@ impl Records {
 
     fn ledgers(&self) -> Result<BTreeMap<SetId, BTreeMap<String, RecordedLedger>>> {
         let sql = "SELECT l.set_id, t.identity, l.id, l.algorithm, l.wire, l.desired,
-                l.is_settled, l.count, l.gate_ms
+                l.is_settled, l.count, l.gate_ms, l.owed_since_ms
             FROM ledger l JOIN target t ON t.id = l.target_id";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([])?;
@@ -269,6 +269,7 @@ fn read_ledger(row: &Row) -> Result<RecordedLedger> {
         is_settled: row.get(6)?,
         count: row.get(7)?,
         gate_ms: row.get(8)?,
+        owed_since_ms: row.get(9)?,
     })
 }
 

@@ -41,7 +41,7 @@ CREATE TABLE ledger(
     id INTEGER PRIMARY KEY AUTOINCREMENT, set_id INTEGER NOT NULL, target_id INTEGER NOT NULL,
     algorithm TEXT NOT NULL, wire BLOB NOT NULL, desired BLOB, is_settled INTEGER NOT NULL,
     count INTEGER NOT NULL, bits INTEGER NOT NULL, overlay INTEGER NOT NULL, gate_ms INTEGER,
-    UNIQUE (set_id, target_id)
+    owed_since_ms INTEGER, UNIQUE (set_id, target_id)
 ) STRICT;
 CREATE INDEX ledger_target ON ledger(target_id);
 CREATE TABLE bucket(

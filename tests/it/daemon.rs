@@ -80,9 +80,7 @@ fn flow_10_status_invalidate_and_approve_work_beside_the_daemon() {
     world.wait_until("what was approved", |world| last(world).len() == 3);
     world.ends(0, &["suspend", "--set", "set"]);
     world.set("set", "  assets: [a, b, c, d, e]");
-    keeper.wait_until("a suspended plan", |keeper| {
-        keeper.log().contains("held=1")
-    });
+    keeper.wait_until("a suspended plan", |keeper| keeper.log().contains("held=1"));
     world.ends(0, &["resume", "--set", "set"]);
     world.wait_until("what was held", |world| last(world) == [url("e")]);
 }
@@ -113,7 +111,9 @@ fn new_manifests_take_the_place_of_whatever_was_not_sent_yet() {
     keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
     world.write("manifests/skus.txt", &ids("old", 1000));
     world.set("set", "  assetsFrom: [{ file: skus.txt, type: Image }]");
-    world.wait_until("the first of a thousand", |world| !world.accepted().is_empty());
+    world.wait_until("the first of a thousand", |world| {
+        !world.accepted().is_empty()
+    });
     world.set("set", "  assets: [new]");
     world.wait_until("the newest", |world| last(world) == [url("new")]);
     assert!(world.accepted().len() < 100);
@@ -121,7 +121,11 @@ fn new_manifests_take_the_place_of_whatever_was_not_sent_yet() {
     let before = keeper.passes();
     world.set("set", "  # again\n  assets: [new]");
     keeper.wait_until("another pass", |keeper| keeper.passes() > before);
-    assert_eq!(world.accepted().len(), sent, "nothing of the old list is left");
+    assert_eq!(
+        world.accepted().len(),
+        sent,
+        "nothing of the old list is left"
+    );
 }
 
 #[test]
@@ -147,7 +151,11 @@ fn a_cdn_that_is_down_is_neither_unhealthy_nor_forgotten() {
     world.sandbox.fail(Failure::Code(30_000), None);
     world.set("set", "  assets: [a, b]");
     world.wait_until("a failing call", |world| {
-        world.sandbox.calls().iter().any(|call| !call.accepted && !call.urls.is_empty())
+        world
+            .sandbox
+            .calls()
+            .iter()
+            .any(|call| !call.accepted && !call.urls.is_empty())
     });
     assert_eq!(keeper.get("/-/healthy").status, 200);
     assert_eq!(keeper.get("/-/ready").status, 200);

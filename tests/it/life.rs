@@ -93,7 +93,12 @@ fn a_state_whose_file_is_taken_away_is_written_anew() {
         serial
     };
     let before = lineage(&world);
-    for name in ["freshen.db", "freshen.db-wal", "freshen.db-shm", "freshen.db.lock"] {
+    for name in [
+        "freshen.db",
+        "freshen.db-wal",
+        "freshen.db-shm",
+        "freshen.db.lock",
+    ] {
         drop(fs::remove_file(world.folder().join(name)));
     }
     keeper.wait_for_log("written anew");
@@ -125,7 +130,9 @@ fn a_wait_outlives_the_daemon_that_was_told() {
     world.set("set", "  assets: [a]");
     let mut keeper = Keeper::start(&world, &ADOPT);
     keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
-    world.sandbox.fail(Failure::Throttle { after: Some(3600) }, Some(1));
+    world
+        .sandbox
+        .fail(Failure::Throttle { after: Some(3600) }, Some(1));
     world.set("set", "  assets: [a, b]");
     keeper.wait_until("the answer", |keeper| {
         keeper

@@ -8,20 +8,25 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+mod alerts;
 mod apart;
 mod architecture;
 mod asks;
 mod bad_input;
 mod causes;
 mod cli;
+mod daemon;
 mod examples;
 mod expand;
 mod flows;
 mod house;
 mod ips;
+mod keeper;
 mod kills;
+mod life;
 mod load;
 mod manifests;
+mod metrics;
 mod operate;
 mod outages;
 mod program;
@@ -30,5 +35,6 @@ mod sandbox;
 mod schemas;
 mod site;
 mod state;
+mod systemd;
 mod web;
 mod world;

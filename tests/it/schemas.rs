@@ -1,8 +1,9 @@
 //! What is generated is what is committed, and what is written fits it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use freshen::daemon::alert::{Alerter, CdnCondition, Conditions, Share, Trouble};
 use serde_json::Value;
 
 use crate::program::{Run, freshen};
@@ -75,6 +76,37 @@ fn every_kind_of_batch_fits_the_schema_of_the_history() {
         assert_eq!(run.code, code, "{name}: {}{}", run.stdout, run.stderr);
         fits(name, &run);
     }
+}
+
+#[test]
+fn every_kind_of_alert_fits_its_schema_and_so_does_the_documented_one() {
+    let share = |blocked: u64, refused| Share {
+        blocked,
+        plan: (blocked > 0).then(|| "7f3c".to_owned()),
+        refused,
+    };
+    let in_trouble = Conditions {
+        cdns: BTreeMap::from([(
+            "dm".to_owned(),
+            CdnCondition {
+                trouble: Some(Trouble::Failing(9)),
+                sets: BTreeMap::from([("spring".to_owned(), share(1, 1))]),
+            },
+        )]),
+        broken: BTreeSet::from(["summer".to_owned()]),
+        is_incomplete: false,
+    };
+    let mut alerter = Alerter::default();
+    let mut alerts = alerter.observe(&in_trouble, 0);
+    alerts.extend(alerter.observe(&Conditions::default(), 1_000));
+    assert_eq!(alerts.len(), 8);
+    for alert in &alerts {
+        conforms("alert", &serde_json::to_value(alert.document()).unwrap());
+    }
+    let documented = std::fs::read_to_string("docs/notifications.md").unwrap();
+    let example = documented.split("```json").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    conforms("alert", &serde_json::from_str(example).unwrap());
 }
 
 /// What a run wrote, which must fit the committed schema of that name.

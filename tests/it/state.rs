@@ -416,6 +416,33 @@ fn changed_inputs_unsettle_a_set_so_that_a_crash_leaves_it_to_be_planned() {
 }
 
 #[test]
+fn a_ledger_knows_since_when_it_owes_until_all_of_it_was_sent() {
+    let mut store = Store::in_memory(NOW).unwrap();
+    let id = adopt(&mut store, "spring", &["a@1"]);
+    let since = |store: &Store| store.sets().unwrap()[0].ledgers["cdn"].owed_since_ms;
+    assert_eq!(since(&store), None);
+    let target = target(&mut store);
+    for (list, at_ms) in [(&["a@2"][..], NOW + 1), (&["a@2", "b@1"], NOW + 2)] {
+        let owe = entries(list);
+        let begin = begin("spring", target);
+        store.begin(&[Begin { owe, ..begin }], at_ms).unwrap();
+        assert_eq!(since(&store), Some(NOW + 1));
+    }
+    accept(&mut store, id, &["a@2"]);
+    assert_eq!(since(&store), Some(NOW + 1));
+    store.settle(&[id]).unwrap();
+    assert_eq!(since(&store), None);
+    owe(&mut store, "spring", &["a@3"]);
+    assert_eq!(since(&store), Some(NOW));
+    store.sent_all(&[id]).unwrap();
+    assert_eq!(since(&store), None);
+    assert!(!store.sets().unwrap()[0].ledgers["cdn"].is_settled);
+    let serial = store.meta().unwrap().serial;
+    store.sent_all(&[id]).unwrap();
+    assert_eq!(store.meta().unwrap().serial, serial);
+}
+
+#[test]
 fn forced_keys_are_owed_until_a_batch_cut_after_them_is_accepted() {
     let mut store = Store::in_memory(NOW).unwrap();
     let id = adopt(&mut store, "spring", &["a@1", "b@1"]);

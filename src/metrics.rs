@@ -1,1 +1,0 @@
-//! Metrics: every name that freshen exports, and nothing else.
