@@ -145,7 +145,7 @@ fn ask_for(
     let now_ms = workspace::now_ms();
     inbox::answer_requests(declared, &mut store, now_ms).map_err(|error| match error {
         crate::reconcile::Error::State(error) => failed_on_state(error),
-        error => error.into(),
+        error @ crate::reconcile::Error::Stale(_) => error.into(),
     })?;
     tell(&store, id)?;
     Ok(Some(store))

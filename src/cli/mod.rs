@@ -15,7 +15,6 @@ mod expand;
 mod explain;
 mod history;
 mod init;
-#[expect(dead_code, reason = "`run` will set it up")]
 mod log;
 mod output;
 mod paper;

@@ -8,6 +8,7 @@ use super::output;
 use super::workspace::now_ms;
 use crate::reconcile::Events;
 use crate::report::number::{counted, duration, grouped};
+use crate::state::Store;
 use crate::submit::observer::Progress;
 
 /// Work that is over sooner needs no word.
@@ -42,7 +43,7 @@ impl Meter {
 
 impl Events for Meter {
     /// Shows it, if it is time to.
-    fn progress(&mut self, progress: Progress) {
+    fn progress(&mut self, progress: Progress, _: &Store) {
         let now_ms = now_ms();
         if now_ms - self.started_ms < QUIET_MS {
             return;

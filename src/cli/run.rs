@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -18,7 +18,8 @@ use super::{log, reconcile};
 use crate::daemon::driver::{self, Driver, Ended, Settings};
 use crate::daemon::health::Health;
 use crate::daemon::observing::Observing;
-use crate::daemon::scanner::{self, Scan, Scanner};
+use crate::daemon::scanner::{self, Scan};
+use crate::daemon::schedule::Timing;
 use crate::daemon::telling::Telling;
 use crate::daemon::webhook::{Sink, Webhook};
 use crate::declare::Declared;
@@ -84,6 +85,15 @@ fn sink(arguments: &Arguments) -> Result<Option<Sink>, Failure> {
     })
 }
 
+/// What both loops are made with.
+struct Parts {
+    scanner: scanner::Handle,
+    scans: watch::Receiver<Option<Arc<Scan>>>,
+    stop: Stop,
+    telling: Telling,
+    clock: Arc<dyn Clock>,
+}
+
 async fn serve(
     arguments: &Arguments,
     global: &Global,
@@ -95,74 +105,111 @@ async fn serve(
     let address = listener.local_addr().context("failed to listen")?;
     info!(%address, "listening");
     let (metrics, health) = (Arc::new(Metrics::default()), Arc::new(Health::default()));
-    let stop = Stop::default();
-    let timing = scanner::Timing {
-        settle: millis(arguments.settle),
-        interval: millis(arguments.scan_interval),
-        ..scanner::Timing::default()
-    };
-    let options = workspace::declaring(global);
-    let (scanner, scans) = Scanner::spawn(options, timing, Arc::clone(&metrics));
-    let app = App {
-        state: global.state.clone(),
-        declared: declared(scans.clone()),
-        health: Arc::clone(&health),
-        now_ms: Box::new(workspace::now_ms),
-        steady_ms: Box::new(move || i64::try_from(started.elapsed().as_millis()).unwrap_or(0)),
-        metrics: {
-            let metrics = Arc::clone(&metrics);
-            Box::new(move || metrics.render(workspace::now_ms()))
-        },
-        hint: {
-            let (stop, scanner) = (stop.clone(), scanner.clone());
-            Box::new(move || {
-                scanner.hint();
-                stop.make_way();
-            })
-        },
-        reload: {
-            let scanner = scanner.clone();
-            Box::new(move || {
-                let scanner = scanner.clone();
-                Box::pin(async move { scanner.reload().await.map_err(|error| error.to_string()) })
-            })
-        },
-        token: arguments.api_token_file.as_ref().map(TokenFile::new),
-        hosts: arguments.allow_host.clone(),
-        limits: Limits::default(),
-    };
-    let (ends, ended) = tokio::sync::oneshot::channel::<()>();
-    let web = tokio::spawn(web::serve(listener, Arc::new(app), async {
-        // Whoever drops the other end means the same.
-        drop(ended.await);
-    }));
     let webhook = sink
         .map(|sink| Webhook::start(sink, Arc::clone(&metrics)))
         .transpose()
         .context("failed to set up TLS")?;
+    let timing = Timing {
+        settle_ms: arguments.settle,
+        ..Timing::every(arguments.scan_interval)
+    };
+    let (scanner, scans) = scanner::spawn(workspace::declaring(global), timing);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let telling = Telling::new((metrics, health), webhook, Arc::clone(&clock), started);
+    let parts = Parts {
+        telling: Telling::new(
+            (Arc::clone(&metrics), Arc::clone(&health)),
+            webhook,
+            scanner.clone(),
+            (Arc::clone(&clock), started),
+        ),
+        stop: Stop::default(),
+        scanner,
+        scans,
+        clock,
+    };
+    let app = app(arguments, global, &parts, (metrics, health, started));
+    let (ends, ended) = oneshot::channel::<()>();
+    let web = tokio::spawn(web::serve(listener, Arc::new(app), async {
+        // Whoever drops the other end means the same.
+        drop(ended.await);
+    }));
     let exit = match store {
-        Some(store) => {
-            let transport = Transport::new(Patience::default()).context("failed to set up TLS")?;
-            let courier = Courier::new(transport, arguments.allow_endpoint.clone());
-            let settings = Settings {
-                bootstrap: arguments.bootstrap.map(reconcile::choice),
-                grace: millis(arguments.grace),
-                holder: workspace::holder("run"),
-            };
-            let scans = (scanner, scans);
-            let driver = Driver::new(store, Arc::new(courier), clock, scans, (stop, telling), settings);
-            end(driver.map_err(failed)?.run().await)?
-        }
-        None => {
-            let observing = Observing::new(global.state.clone(), clock, (scanner, scans), (stop, telling));
-            end(observing.map_err(failed)?.run().await)?
-        }
+        Some(store) => keep(arguments, store, parts).await,
+        None => observe(global, parts).await,
     };
     drop(ends);
     web.await.context("the web ended badly")?;
-    Ok(exit)
+    exit
+}
+
+/// Holds the state, and reconciles.
+async fn keep(arguments: &Arguments, store: Store, parts: Parts) -> Result<Exit, Failure> {
+    let transport = Transport::new(Patience::default()).context("failed to set up TLS")?;
+    let courier = Courier::new(transport, arguments.allow_endpoint.clone());
+    let settings = Settings {
+        bootstrap: arguments.bootstrap.map(reconcile::choice),
+        grace: Duration::from_millis(arguments.grace),
+        holder: workspace::holder("run"),
+    };
+    let Parts {
+        scanner,
+        scans,
+        stop,
+        telling,
+        clock,
+    } = parts;
+    let driver = Driver::new(
+        store,
+        Arc::new(courier),
+        clock,
+        (scanner, scans),
+        (stop, telling),
+        settings,
+    );
+    end(driver.map_err(failed)?.run().await)
+}
+
+/// Only looks.
+async fn observe(global: &Global, parts: Parts) -> Result<Exit, Failure> {
+    let Parts {
+        scanner,
+        scans,
+        stop,
+        telling,
+        clock,
+    } = parts;
+    let state = global.state.clone();
+    let observing = Observing::new(state, clock, (scanner, scans), (stop, telling));
+    end(observing.map_err(failed)?.run().await)
+}
+
+fn app(
+    arguments: &Arguments,
+    global: &Global,
+    parts: &Parts,
+    (metrics, health, started): (Arc<Metrics>, Arc<Health>, Instant),
+) -> App {
+    let (stop, scanner) = (parts.stop.clone(), parts.scanner.clone());
+    let reloader = parts.scanner.clone();
+    App {
+        state: global.state.clone(),
+        declared: declared(parts.scans.clone()),
+        health,
+        now_ms: Box::new(workspace::now_ms),
+        steady_ms: Box::new(move || i64::try_from(started.elapsed().as_millis()).unwrap_or(0)),
+        metrics: Box::new(move || metrics.render(workspace::now_ms())),
+        hint: Box::new(move || {
+            scanner.hint();
+            stop.make_way();
+        }),
+        reload: Box::new(move || {
+            let scanner = reloader.clone();
+            Box::pin(async move { scanner.reload().await.map_err(|error| error.to_string()) })
+        }),
+        token: arguments.api_token_file.as_ref().map(TokenFile::new),
+        hosts: arguments.allow_host.clone(),
+        limits: Limits::default(),
+    }
 }
 
 fn end(ended: Result<Ended, driver::Error>) -> Result<Exit, Failure> {
@@ -200,8 +247,4 @@ fn declared(
         }
     });
     receiver
-}
-
-fn millis(ms: u64) -> Duration {
-    Duration::from_millis(ms)
 }

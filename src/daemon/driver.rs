@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tracing::info;
 
 use super::scanner::{Handle, Scan};
-use super::signals::Signals;
+use super::signals::{Asked, Signals};
 use super::telling::Telling;
 use crate::batch::backoff;
 use crate::reconcile::planning::{self, BootstrapChoice};
-use crate::reconcile::{self, Options, Outcome, Tools, inbox, once};
+use crate::reconcile::{self, Options, Tools, inbox, once};
 use crate::state::{Holder, Standing, StateError, Store};
 use crate::submit::clock::Clock;
 use crate::submit::courier::Courier;
@@ -82,6 +83,15 @@ enum Wake {
     Look,
     Reload,
     End,
+}
+
+impl From<Asked> for Wake {
+    fn from(asked: Asked) -> Self {
+        match asked {
+            Asked::End => Self::End,
+            Asked::Reload => Self::Reload,
+        }
+    }
 }
 
 impl Driver {
@@ -188,8 +198,7 @@ impl Driver {
         let took_ms = now_ms - started_ms;
         let outcome = outcome.and_then(|outcome| {
             self.store.prune_history(now_ms)?;
-            self.telling
-                .passed(scan, &outcome, &self.store, took_ms)?;
+            self.telling.passed(scan, &outcome, &self.store, took_ms)?;
             Ok(outcome)
         });
         match outcome {
@@ -206,11 +215,7 @@ impl Driver {
     }
 
     /// A full disk passes; a damaged state does not.
-    fn failed(
-        &mut self,
-        error: reconcile::Error,
-        wake: Option<Wake>,
-    ) -> Result<Passed, Error> {
+    fn failed(&mut self, error: reconcile::Error, wake: Option<Wake>) -> Result<Passed, Error> {
         let reconcile::Error::State(error) = error else {
             return Ok(Passed::Due(None));
         };
@@ -235,8 +240,7 @@ impl Driver {
             let until_ms = due_ms.map_or(tick_ms, |due_ms| due_ms.min(tick_ms));
             tokio::select! {
                 biased;
-                () = self.signals.end() => return Ok(Wake::End),
-                () = self.signals.reload() => return Ok(Wake::Reload),
+                asked = self.signals.next() => return Ok(asked.into()),
                 changed = self.scans.changed() => {
                     return Ok(changed.map_or(Wake::End, |()| Wake::Look));
                 }
@@ -318,8 +322,10 @@ impl Listening<'_> {
         loop {
             tokio::select! {
                 biased;
-                () = self.signals.end() => break,
-                () = self.signals.reload() => {
+                asked = self.signals.next() => {
+                    if asked == Asked::End {
+                        break;
+                    }
                     wake = Some(Wake::Reload);
                     self.stop.make_way();
                 }
@@ -328,6 +334,7 @@ impl Listening<'_> {
             }
         }
         self.stop.ask();
+        info!("finishing what is under way; asked again, it is left as it is");
         tokio::select! {
             biased;
             result = &mut pass => (Some(result), Some(Wake::End)),

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::driver::{Ended, Error};
 use super::scanner::{Handle, Scan};
-use super::signals::Signals;
+use super::signals::{Asked, Signals};
 use super::telling::Telling;
 use crate::reconcile::planning;
 use crate::state::{Reader, StateError};
@@ -88,8 +88,10 @@ impl Observing {
             let tick_ms = until_ms.min(self.clock.now_ms() + LOOK_MS / 12);
             tokio::select! {
                 biased;
-                () = self.signals.end() => return false,
-                () = self.signals.reload() => {
+                asked = self.signals.next() => {
+                    if asked == Asked::End {
+                        return false;
+                    }
                     self.telling.reloading(self.scanner.reload()).await;
                     return true;
                 }

@@ -20,16 +20,26 @@ impl Signals {
         })
     }
 
-    /// Returns when the daemon is asked to end.
-    pub(super) async fn end(&mut self) {
+    /// What the daemon is asked next.
+    pub(super) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
 
-    /// Returns when the daemon is asked to read everything again.
-    pub(super) async fn reload(&mut self) {
-        self.hangup.recv().await;
+    /// Returns when the daemon is asked to end.
+    pub(super) async fn end(&mut self) {
+        while self.next().await != Asked::End {}
     }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// To end.
+    End,
+    /// To read everything again.
+    Reload,
 }

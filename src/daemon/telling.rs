@@ -11,14 +11,14 @@ use tracing::{error, info, warn};
 use super::alert::{Alerter, Conditions, Trouble};
 use super::health::Health;
 use super::pass::PassLine;
-use super::scanner::{ReloadError, Scan};
+use super::scanner::{Handle, Scan, ScanError, Statistics, WatchMode};
 use super::systemd::Notifier;
 use super::webhook::Webhook;
 use crate::batch::lane::HaltKind;
 use crate::batch::rate::Budget;
 use crate::batch::verdict::Verdict;
 use crate::declare::Declared;
-use crate::metrics::{CallResult, Metrics, Pass, PassResult, Reading};
+use crate::metrics::{CallResult, Metrics, Pass, PassResult, Reading, ScanResult, WatcherMode};
 use crate::reconcile::planning::Planned;
 use crate::reconcile::{Events, Outcome};
 use crate::report::number::{counted, instant};
@@ -37,10 +37,17 @@ pub struct Telling {
     systemd: Notifier,
     alerter: Alerter,
     webhook: Option<Webhook>,
+    scanner: Handle,
+    /// What was told of the scanner so far.
+    scanned: Statistics,
     clock: Arc<dyn Clock>,
     /// A clock that never jumps begins here.
     started: Instant,
     declared: Option<Arc<Declared>>,
+    /// As they were told last.
+    conditions: Conditions,
+    /// Calls have ended since targets were told.
+    has_answers: bool,
 }
 
 impl Telling {
@@ -50,8 +57,8 @@ impl Telling {
     pub fn new(
         (metrics, health): (Arc<Metrics>, Arc<Health>),
         webhook: Option<Webhook>,
-        clock: Arc<dyn Clock>,
-        started: Instant,
+        scanner: Handle,
+        (clock, started): (Arc<dyn Clock>, Instant),
     ) -> Self {
         health.state_is_writable(true);
         let mut telling = Self {
@@ -60,9 +67,13 @@ impl Telling {
             systemd: Notifier::from_environment(),
             alerter: Alerter::default(),
             webhook,
+            scanner,
+            scanned: Statistics::default(),
             clock,
             started,
             declared: None,
+            conditions: Conditions::default(),
+            has_answers: false,
         };
         telling.beat();
         telling
@@ -73,6 +84,34 @@ impl Telling {
         let steady_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
         self.health.beat(steady_ms);
         self.systemd.progress(steady_ms);
+        self.tell_scans();
+    }
+
+    fn tell_scans(&mut self) {
+        let now = self.scanner.statistics();
+        let before = std::mem::replace(&mut self.scanned, now);
+        self.metrics.watching(match now.mode {
+            WatchMode::Inotify => WatcherMode::Events,
+            WatchMode::ScanOnly => WatcherMode::Polling,
+        });
+        for _ in before.overflows..now.overflows {
+            self.metrics.watch_overflowed();
+        }
+        let seconds = now.last_scan.as_secs_f64();
+        let parsed = now.parsed - before.parsed;
+        let unstable = now.unstable - before.unstable;
+        let failed = now.panicked - before.panicked;
+        let all = now.scans - before.scans;
+        for (result, count) in [
+            (ScanResult::Changed, parsed),
+            (ScanResult::Unstable, unstable),
+            (ScanResult::Failed, failed),
+            (ScanResult::Unchanged, all - parsed - unstable - failed),
+        ] {
+            for _ in 0..count {
+                self.metrics.scanned(result, seconds);
+            }
+        }
     }
 
     /// The manifests have been read for the first time.
@@ -116,7 +155,7 @@ impl Telling {
         self.metrics
             .reconciled(PassResult::of(outcome), took.as_secs_f64(), now_ms);
         let line = PassLine::of(&scan.declared, outcome);
-        line.log(scan.took, took);
+        line.log(self.scanner.statistics().last_scan, took);
         self.tell(
             &Pass {
                 declared: &scan.declared,
@@ -164,13 +203,14 @@ impl Telling {
 
     /// The state's file was gone, and has been written anew.
     pub(super) fn state_restored(&mut self) {
+        self.health.state_is_writable(true);
         warn!("the state's file was gone; it was written anew, and its serial goes on");
     }
 
     /// Tells the service manager that everything is read again, while it is.
     pub(super) async fn reloading(
         &mut self,
-        reload: impl Future<Output = Result<Arc<Declared>, ReloadError>>,
+        reload: impl Future<Output = Result<Arc<Declared>, ScanError>>,
     ) {
         let reloading = self.systemd.reloading();
         let read = reload.await;
@@ -216,18 +256,32 @@ impl Telling {
     /// Sets what a plan and the state say, and notifies of what has changed.
     fn tell(&mut self, pass: &Pass<'_>, records: Option<&Records>) -> Result<(), StateError> {
         self.metrics.planned(pass);
-        let mut conditions = Conditions::of(pass.declared, pass.plan, pass.failed);
+        self.conditions = Conditions::of(pass.declared, pass.plan, pass.failed);
         if let Some(records) = records {
             self.metrics.state(records.meta()?.serial);
-            for (cdn, target) in targets(pass.declared, records)? {
-                let trouble = trouble(&target);
-                self.metrics.target(&cdn, reading(pass.declared, &cdn, &target));
-                if let Some(condition) = conditions.cdns.get_mut(&cdn) {
-                    condition.trouble = trouble;
-                }
+            return self.tell_targets(records);
+        }
+        self.alert();
+        Ok(())
+    }
+
+    /// Sets how the targets stand, and notifies of what has changed.
+    fn tell_targets(&mut self, records: &Records) -> Result<(), StateError> {
+        let Some(declared) = self.declared.clone() else {
+            return Ok(());
+        };
+        for (cdn, target) in targets(&declared, records)? {
+            self.metrics.target(&cdn, reading(&declared, &cdn, &target));
+            if let Some(condition) = self.conditions.cdns.get_mut(&cdn) {
+                condition.trouble = trouble(&target);
             }
         }
-        let alerts = self.alerter.observe(&conditions, pass.now_ms);
+        self.alert();
+        Ok(())
+    }
+
+    fn alert(&mut self) {
+        let alerts = self.alerter.observe(&self.conditions, self.clock.now_ms());
         for alert in &alerts {
             let kind = format!("{:?}", alert.kind).to_lowercase();
             let cdn = alert.cdn.clone().unwrap_or_default();
@@ -237,24 +291,32 @@ impl Telling {
         if let Some(webhook) = &self.webhook {
             webhook.send(&alerts);
         }
-        Ok(())
     }
 }
 
 impl Events for Telling {
-    fn progress(&mut self, _: Progress) {
+    fn progress(&mut self, _: Progress, store: &Store) {
         self.beat();
+        if std::mem::take(&mut self.has_answers)
+            && let Err(failure) = self.tell_targets(store)
+        {
+            self.state_failed(&failure);
+        }
     }
 
     fn ended(&mut self, call: &CallEnd<'_>) {
         let Some(delivery) = call.delivery else {
-            error!(cdn = call.cdn, "an answer could not be read; this is a defect");
+            error!(
+                cdn = call.cdn,
+                "an answer could not be read; this is a defect"
+            );
             return;
         };
         let is_accepted = matches!(delivery, Delivery::Verdict(Verdict::Accepted { .. }));
         let accepted = if is_accepted { call.items as u64 } else { 0 };
         let took = Duration::from_millis(call.took_ms).as_secs_f64();
         let result = CallResult::from(delivery);
+        self.has_answers = true;
         self.metrics.call_ended(call.cdn, result, accepted, took);
     }
 

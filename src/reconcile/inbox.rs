@@ -60,10 +60,12 @@ fn answer(
             store.suspend(scope, now_ms)?;
             "suspended".to_owned()
         }
-        Ask::Resume(scope) => match store.resume(scope)? {
-            true => "resumed".to_owned(),
-            false => "nothing of that name was suspended".to_owned(),
-        },
+        Ask::Resume(scope) => if store.resume(scope)? {
+            "resumed"
+        } else {
+            "nothing of that name was suspended"
+        }
+        .to_owned(),
         Ask::Approve { plan } => approve(declared, store, plan, now_ms)?,
         Ask::Invalidate(selection) => invalidate(declared, store, selection, request, now_ms)?,
         Ask::Adopt { set } => adopt(declared, store, set, now_ms)?,
@@ -354,8 +356,8 @@ impl Observer for Inbox<'_> {
         is_plan_outdated(store)
     }
 
-    fn progress(&mut self, progress: Progress) {
-        self.events.progress(progress);
+    fn progress(&mut self, progress: Progress, store: &Store) {
+        self.events.progress(progress, store);
     }
 
     fn ended(&mut self, call: &CallEnd<'_>) {

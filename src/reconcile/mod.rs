@@ -112,8 +112,8 @@ pub struct TargetOutcome {
 /// What happens during a reconcile, seen from outside.
 pub trait Events {
     /// How far the submitter is.
-    fn progress(&mut self, progress: Progress) {
-        _ = progress;
+    fn progress(&mut self, progress: Progress, store: &Store) {
+        _ = (progress, store);
     }
 
     /// A call has ended.

@@ -281,7 +281,7 @@ fn bootstrap_choices(bootstrap: Bootstrap, send: &str) -> String {
 }
 
 /// Items that wait for an approval; a first run that is too large sends none.
-pub(super) fn waiting(plan: &Plan) -> u64 {
+pub fn waiting(plan: &Plan) -> u64 {
     let blocks = plan.targets().filter_map(|target| target.block);
     let blocked: u64 = blocks.map(|block| block.items).sum();
     match plan.bootstrap {

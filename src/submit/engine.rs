@@ -162,7 +162,7 @@ impl Submitter {
                 return Ok(Pause::MakeWay);
             }
             let wake_ms = self.turn(store, now_ms, &limits)?;
-            self.report_progress(observer, wake_ms);
+            self.report_progress(store, observer, wake_ms);
             if self.calls_for_a_plan(store, observer, &mut limits, now_ms)? {
                 self.journal(store, now_ms)?;
                 return Ok(Pause::Replan);
@@ -362,13 +362,19 @@ impl Submitter {
         self.done += items;
     }
 
-    fn report_progress(&mut self, observer: &mut dyn Observer, wake_ms: Option<i64>) {
+    fn report_progress(
+        &mut self,
+        store: &Store,
+        observer: &mut dyn Observer,
+        wake_ms: Option<i64>,
+    ) {
         let lanes = self.outbound.iter().map(|outbound| &outbound.lane);
-        observer.progress(Progress {
+        let progress = Progress {
             done: self.done,
             left: lanes.map(|lane| lane.left() as u64).sum(),
             waits_until_ms: wake_ms.filter(|_| self.tasks.is_empty()),
-        });
+        };
+        observer.progress(progress, store);
     }
 }
 

@@ -10,7 +10,7 @@ pub trait Observer {
     fn is_plan_outdated(&mut self, store: &mut Store) -> Result<bool, StateError>;
 
     /// A turn has been journalled.
-    fn progress(&mut self, progress: Progress);
+    fn progress(&mut self, progress: Progress, store: &Store);
 
     /// A call has ended.
     fn ended(&mut self, call: &CallEnd<'_>);

@@ -3,81 +3,98 @@
 use std::fs;
 use std::process::Command;
 
-use freshen::sandbox::{Failure, Faults};
+use freshen::sandbox::{Failure, Faults, Rule};
 
 use crate::keeper::Keeper;
 use crate::world::{ROOT, World};
 
 const ADOPT: [&str; 2] = ["--bootstrap", "adopt"];
 
-/// A daemon with one call under way that takes `latency_ms`.
-fn with_a_call_under_way(world: &World, arguments: &[&str], latency_ms: u64) -> Keeper {
+/// A daemon with one call under way: the one that sends `b`.
+fn with_a_call_under_way(world: &World, arguments: &[&str], faults: Faults) -> Keeper {
     world.set("set", "  assets: [a]");
-    let keeper = Keeper::start(world, &[&ADOPT[..], arguments].concat());
-    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
-    world.sandbox.set_faults(Faults {
-        latency_ms,
-        ..Faults::default()
-    });
+    let keeper = Keeper::start(world, &[&["--bootstrap", "invalidate"], arguments].concat());
+    // The first call looks the company up, the second one sends.
+    world.wait_until("the first URL", |world| !world.accepted().is_empty());
+    world.sandbox.set_faults(faults);
     let before = world.sandbox.calls().len();
     world.set("set", "  assets: [a, b]");
-    // The first call looks the company up.
-    world.wait_until("a call with URLs", |world| {
-        let calls = world.sandbox.calls();
-        calls[before..].iter().any(|call| !call.urls.is_empty())
-    });
+    world.wait_until("the call", |world| world.sandbox.calls().len() > before);
     keeper
+}
+
+fn slow(latency_ms: u64) -> Faults {
+    Faults {
+        latency_ms,
+        ..Faults::default()
+    }
+}
+
+/// The service takes calls and never answers.
+fn hanging() -> Faults {
+    let rule = Rule {
+        failure: Failure::Hang,
+        times: None,
+        operation: None,
+    };
+    Faults {
+        rules: vec![rule],
+        ..Faults::default()
+    }
+}
+
+fn b() -> Vec<String> {
+    vec![format!("{ROOT}/b")]
 }
 
 #[test]
 fn sigterm_finishes_and_records_the_call_under_way() {
     let world = World::new("");
-    let mut keeper = with_a_call_under_way(&world, &[], 3_000);
+    let mut keeper = with_a_call_under_way(&world, &[], slow(3_000));
     keeper.signal("TERM");
     assert_eq!(keeper.ends(), Some(0), "{}", keeper.log());
     world.sandbox.set_faults(Faults::default());
-    assert_eq!(world.accepted(), [[format!("{ROOT}/b")]]);
+    assert_eq!(world.accepted().last(), Some(&b()));
     assert_eq!(world.sends(0).len(), 0, "it was recorded");
 }
 
 #[test]
 fn a_second_signal_ends_it_at_once_and_the_next_run_repeats_the_batch() {
     let world = World::new("");
-    world.sandbox.set_faults(Faults::default());
-    let mut keeper = with_a_call_under_way(&world, &[], 60_000);
+    let mut keeper = with_a_call_under_way(&world, &[], hanging());
     keeper.signal("TERM");
     keeper.wait_for_log("finish");
     keeper.signal("TERM");
     assert_eq!(keeper.ends(), Some(4), "{}", keeper.log());
     world.sandbox.set_faults(Faults::default());
-    assert_eq!(world.sends(0), [[format!("{ROOT}/b")]]);
+    assert_eq!(world.sends(0), [b()]);
 }
 
 #[test]
 fn what_outlasts_the_grace_is_left_to_the_next_run() {
     let world = World::new("");
-    let mut keeper = with_a_call_under_way(&world, &["--grace", "100ms"], 60_000);
+    let mut keeper = with_a_call_under_way(&world, &["--grace", "100ms"], hanging());
     keeper.signal("TERM");
     assert_eq!(keeper.ends(), Some(4), "{}", keeper.log());
     world.sandbox.set_faults(Faults::default());
-    assert_eq!(world.sends(0), [[format!("{ROOT}/b")]]);
+    assert_eq!(world.sends(0), [b()]);
 }
 
 #[test]
 fn sighup_reads_everything_again_also_during_a_pass() {
     let world = World::new("");
-    let keeper = with_a_call_under_way(&world, &[], 2_000);
+    let keeper = with_a_call_under_way(&world, &[], slow(2_000));
     keeper.signal("HUP");
     keeper.signal("HUP");
     keeper.wait_for_log("reloaded");
     world.sandbox.set_faults(Faults::default());
-    world.wait_until("the call", |world| !world.accepted().is_empty());
+    world.wait_until("the call", |world| world.accepted().len() == 2);
     let before = keeper.log().matches("reloaded").count();
     keeper.signal("HUP");
     keeper.wait_until("another reload", |keeper| {
         keeper.log().matches("reloaded").count() > before
     });
-    assert_eq!(world.accepted().len(), 1);
+    assert_eq!(world.accepted().len(), 2);
 }
 
 #[test]
@@ -130,9 +147,11 @@ fn a_wait_outlives_the_daemon_that_was_told() {
     world.set("set", "  assets: [a]");
     let mut keeper = Keeper::start(&world, &ADOPT);
     keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
-    world
-        .sandbox
-        .fail(Failure::Throttle { after: Some(3600) }, Some(1));
+    let throttled = Failure::Status {
+        status: 429,
+        retry_after: Some("3600".to_owned()),
+    };
+    world.sandbox.fail(throttled, Some(1));
     world.set("set", "  assets: [a, b]");
     keeper.wait_until("the answer", |keeper| {
         keeper
