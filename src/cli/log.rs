@@ -81,11 +81,10 @@ where
     });
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(writer)
-        .with_ansi(is_coloured)
         // Nobody can be told where standard error is gone.
         .log_internal_errors(false);
     let layer = match format {
-        LogFormat::Text => layer.event_format(Text).boxed(),
+        LogFormat::Text => layer.event_format(Text { is_coloured }).boxed(),
         LogFormat::Json => {
             let json = format::format()
                 .json()
@@ -99,7 +98,9 @@ where
 }
 
 /// `2026-11-25T03:37:00.000000Z INFO message key=value`.
-struct Text;
+struct Text {
+    is_coloured: bool,
+}
 
 impl<S, N> FormatEvent<S, N> for Text
 where
@@ -114,7 +115,7 @@ where
     ) -> fmt::Result {
         SystemTime.format_time(&mut writer)?;
         let level = *event.metadata().level();
-        if writer.has_ansi_escapes() {
+        if self.is_coloured {
             let style = style(level);
             write!(writer, " {style}{level:>5}{style:#} ")?;
         } else {

@@ -411,6 +411,24 @@ fn a_hostile_name_stays_a_label() {
 }
 
 #[test]
+fn the_first_of_a_kind_is_an_increase() {
+    let metrics = Metrics::default();
+    let results = |results: &[&str]| -> BTreeMap<String, f64> {
+        let results = results.iter().map(|result| ((*result).to_owned(), 0.0));
+        results.collect()
+    };
+    let scans = values(&metrics, "freshen_scans_total", NOW);
+    assert_eq!(
+        scans,
+        results(&["changed", "failed", "unchanged", "unstable"])
+    );
+    let sent = values(&metrics, "freshen_notifications_total", NOW);
+    assert_eq!(sent, results(&["delivered", "dropped", "failed"]));
+    metrics.target("dm", reading(None, None));
+    assert_eq!(values(&metrics, "freshen_calls_total", NOW).len(), 11);
+}
+
+#[test]
 fn what_ages_is_as_old_as_it_is_when_it_is_asked_for() {
     let metrics = Metrics::default();
     let site = Site::new();
