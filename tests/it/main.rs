@@ -8,6 +8,7 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+mod aloud;
 mod apart;
 mod architecture;
 mod bad_input;
