@@ -1516,7 +1516,9 @@ cp small/freshen.db after.db; exit $code";
     };
     let told = String::from_utf8_lossy(&output.stderr).to_lowercase();
     if output.status.code() == Some(77) || told.starts_with("unshare") {
-        return say(&format!("SKIPPED c2_45: no small disk could be mounted: {told}"));
+        return say(&format!(
+            "SKIPPED c2_45: no small disk could be mounted: {told}"
+        ));
     }
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("no space left"), "{told}");
