@@ -25,7 +25,6 @@
 //! their cases beside the code: a Cdn without servers and root (`expand`), and
 //! two known provider blocks (`provider-blocks.yaml`).
 
-#![expect(clippy::print_stderr, reason = "a skip is said where it happens")]
 #![expect(
     clippy::too_many_lines,
     reason = "the cases of a rule read as one table"
@@ -41,6 +40,7 @@ use std::process::Command;
 use freshen::sandbox::{Options, Sandbox};
 use tempfile::TempDir;
 
+use crate::aloud::say;
 use crate::program::{Run, command, run};
 
 const BASE: &str = "https://m.acme.com/is/image/AcmeCorp/";
@@ -1399,7 +1399,7 @@ fn plain_user(world: &World) -> Option<u32> {
     if owned.is_ok_and(|status| status.success()) && probe.is_ok_and(|run| run.status.success()) {
         return Some(NOBODY);
     }
-    eprintln!("SKIPPED c1_39: needs root and setpriv, to run freshen as a plain user");
+    say("SKIPPED c1_39: needs root and setpriv, to run freshen as a plain user");
     None
 }
 
@@ -1512,11 +1512,13 @@ cp small/freshen.db after.db; exit $code";
         .env("IPS_USER", Options::default().user)
         .env("IPS_PASSWORD", Options::default().password);
     let Ok(output) = command.output() else {
-        return eprintln!("SKIPPED c2_45: there is no `unshare` to mount a small disk with");
+        return say("SKIPPED c2_45: there is no `unshare` to mount a small disk with");
     };
     let told = String::from_utf8_lossy(&output.stderr).to_lowercase();
     if output.status.code() == Some(77) || told.starts_with("unshare") {
-        return eprintln!("SKIPPED c2_45: no small disk could be mounted: {told}");
+        return say(&format!(
+            "SKIPPED c2_45: no small disk could be mounted: {told}"
+        ));
     }
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("no space left"), "{told}");

@@ -1,5 +1,6 @@
 //! The command line, through the real program.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::program::{command, freshen, run};
@@ -30,39 +31,38 @@ fn with(manifests: &str) -> tempfile::TempDir {
     folder
 }
 
+/// The help of a command, and of all below it, by their words.
+fn explain_all(words: &[&str], helps: &mut BTreeMap<String, String>) {
+    let help = freshen(Path::new("."), &[words, &["--help"]].concat());
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""), "{words:?}");
+    let listed = help.stdout.lines().skip_while(|line| *line != "Commands:");
+    let listed = listed
+        .skip(1)
+        .take_while(|line| line.is_empty() || line.starts_with(' '))
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !matches!(*name, "" | "help"));
+    for name in listed {
+        explain_all(&[words, &[name]].concat(), helps);
+    }
+    helps.insert(words.join("-"), help.stdout);
+}
+
 #[test]
 fn every_command_explains_itself() {
-    let commands = [
-        "",
-        "init",
-        "validate",
-        "expand",
-        "plan",
-        "reconcile",
-        "status",
-        "history",
-        "explain",
-        "invalidate",
-        "approve",
-        "suspend",
-        "resume",
-        "state",
-        "schema",
-        "completions",
-        "man",
-        "demo",
-        "sandbox",
-    ];
-    for name in commands {
-        let arguments: Vec<&str> = [name, "--help"]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect();
-        let help = freshen(Path::new("."), &arguments);
-        assert_eq!((help.code, help.stderr.as_str()), (0, ""), "{name}");
-        let snapshot = if name.is_empty() { "help" } else { name };
-        insta::assert_snapshot!(format!("help-{snapshot}"), help.stdout);
+    let mut helps = BTreeMap::new();
+    explain_all(&[], &mut helps);
+    assert!(helps.contains_key("state-mv"), "{:?}", helps.keys());
+    let mut expected = BTreeSet::new();
+    for (words, help) in helps {
+        let name = if words.is_empty() { "help" } else { &words };
+        insta::assert_snapshot!(format!("help-{name}"), help);
+        expected.insert(format!("it__cli__help-{name}.snap"));
     }
+    let present = std::fs::read_dir("tests/it/snapshots").unwrap();
+    let present = present.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let present = present.filter(|name| name.starts_with("it__cli__help-"));
+    let present: BTreeSet<String> = present.filter(|name| name.ends_with(".snap")).collect();
+    assert_eq!(present, expected, "a snapshot of a command that is gone");
 }
 
 #[test]
@@ -256,15 +256,26 @@ fn the_demo_runs_by_itself_and_leaves_nothing_behind() {
         .env("TMPDIR", folder.path())
         .arg("demo"));
     assert_eq!(demo.code, 0, "{}{}", demo.stdout, demo.stderr);
-    assert!(
-        demo.stdout.contains("\"the NEW picture\", from the origin"),
-        "{}",
-        demo.stdout
-    );
-    assert!(
-        demo.stdout.contains("Reconciled: nothing sent"),
-        "{}",
-        demo.stdout
-    );
+    let mut rest = demo.stdout.as_str();
+    for step in [
+        "1. A visitor asks",
+        "-> \"the old picture\", from the origin",
+        "2. A new picture is published.",
+        "-> \"the old picture\", from its cache",
+        "$ freshen plan -v",
+        "/is/image/AcmeCorp/backpack?$product$",
+        "$ freshen reconcile",
+        "accepted in 1 batch",
+        "5. The visitor again",
+        "-> \"the NEW picture\", from the origin",
+        "$ freshen reconcile",
+        "Reconciled: nothing sent",
+        "The CDN saw 1 invalidation call in all.",
+    ] {
+        let (_, after) = rest
+            .split_once(step)
+            .unwrap_or_else(|| panic!("no `{step}` where it is due in: {}", demo.stdout));
+        rest = after;
+    }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

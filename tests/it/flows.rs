@@ -21,7 +21,9 @@ pub(crate) fn plan_id(said: &str) -> String {
 
 #[test]
 fn flow_1_a_first_run_of_520_000_urls_waits_for_approval_and_survives_a_kill() {
-    let world = World::new("concurrency: 4");
+    let declared_rate =
+        "concurrency: 4\n  rateLimit: { requests: 6/1m, urls: [ 20000/1h, 200000/1d ] }";
+    let world = World::new(declared_rate);
     let sizes = (0..10).map(|n| format!("    <ID>?wid={n}00\n"));
     let template = sizes.collect::<Vec<_>>().concat();
     world.write(
@@ -33,10 +35,11 @@ fn flow_1_a_first_run_of_520_000_urls_waits_for_approval_and_survives_a_kill() {
         "all",
         "  templates: [sizes]\n  assetsFrom: [{ file: skus.txt, type: Image }]",
     );
-    let said = world.ends(3, &["plan"]);
+    let said = world.ends(3, &["plan", "-v"]);
     for part in [
-        "520,000",
-        "520 calls",
+        "520,000 URLs blocked: 520 calls, about 1 d 14 h at the declared rate",
+        &format!("{ROOT}/sku0?wid=000"),
+        "and 519,980 more",
         "freshen approve",
         "--bootstrap adopt",
     ] {
@@ -46,19 +49,49 @@ fn flow_1_a_first_run_of_520_000_urls_waits_for_approval_and_survives_a_kill() {
     assert_eq!(world.accepted().len(), 0);
     let id = plan_id(&world.ends(3, &["plan"]));
     world.ends(0, &["approve", &id]);
+    // The rate is no part of the plan, and a test cannot wait for a day.
+    world.write(
+        "manifests/cdn.yaml",
+        &world.cdn("dynamic-media", "concurrency: 4"),
+    );
     let mut killed = world.start(&["reconcile"]);
     world.wait_until("a hundred calls", |world| world.accepted().len() >= 100);
     killed.kill().unwrap();
     killed.wait().unwrap();
+    // Another commit changes the set, and the approval holds on.
+    world.write("manifests/skus.txt", &ids("sku", 52_001));
     world.sends(0);
     let sent = world.accepted();
-    assert_eq!(items(&sent).len(), 520_000);
-    let repeats = sent.iter().flatten().count() - 520_000;
+    assert_eq!(items(&sent).len(), 520_010);
+    let repeats = sent.iter().flatten().count() - 520_010;
     assert!(
         repeats <= 4 * 1000,
         "{repeats} repeats for four calls under way"
     );
     assert_eq!(world.sends(0).len(), 0);
+}
+
+#[test]
+fn flow_1_what_another_commit_adds_to_an_approved_plan_waits_for_its_own_approval() {
+    let world =
+        World::new("batch: { maxUrls: 1 }\n  rateLimit: { requests: 5/1s, urls: 100000/1s }");
+    let declare = |more: &str| {
+        world.set(
+            "set",
+            &format!("  limits: {{ maxUrls: 2 }}\n  assets: [a, b, c, d, e, f{more}]"),
+        );
+    };
+    declare("");
+    let id = plan_id(&world.ends(3, &["plan"]));
+    world.ends(0, &["approve", &id]);
+    let mut killed = world.start(&["reconcile"]);
+    world.wait_until("three calls", |world| world.accepted().len() >= 3);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    declare(", x, y, z");
+    world.ends(3, &["reconcile"]);
+    let approved = ["a", "b", "c", "d", "e", "f"].map(|id| format!("{ROOT}/{id}"));
+    assert_eq!(items(&world.accepted()), BTreeSet::from(approved));
 }
 
 fn one_url(world: &World, revision: &str) {

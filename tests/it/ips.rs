@@ -11,6 +11,8 @@ use freshen::digest::Digest;
 use freshen::provider::dynamic_media::xml::Element;
 use freshen::provider::{Answer, Call, Credentials, Facts, Provider, Reason, Verdict, catalog};
 
+use crate::aloud::say;
+
 /// The batch that the golden answers speak of.
 const BATCH: [&str; 4] = [
     "https://s7d1.scene7.com/is/image/AcmeCorp/a",
@@ -230,7 +232,6 @@ fn requests_validate_against_adobes_own_schemas_where_they_are_here() {
 
 /// A file of Adobe's, which is not ours to ship; `FRESHEN_WSDL` tells where
 /// the WSDL and its schemas are.
-#[expect(clippy::print_stderr, reason = "a check left out must be seen")]
 pub(crate) fn reference(name: &str) -> Option<PathBuf> {
     let told = std::env::var_os("FRESHEN_WSDL").map(PathBuf::from);
     let folder = match &told {
@@ -239,7 +240,7 @@ pub(crate) fn reference(name: &str) -> Option<PathBuf> {
     };
     let path = folder.join(name);
     if !path.is_file() {
-        eprintln!("skipped: {name} is not here");
+        say(&format!("SKIPPED: what takes {name}, which is not here"));
         return None;
     }
     Some(path)
@@ -251,7 +252,6 @@ pub(crate) fn validate(document: &[u8]) {
 }
 
 /// Has `xmllint` check a document where it is installed; says so where not.
-#[expect(clippy::print_stderr, reason = "a check left out must be seen")]
 fn validate_with(schema: &Path, document: &[u8]) {
     let spawned = Command::new("xmllint")
         .args(["--noout", "--nonet", "--schema"])
@@ -262,7 +262,7 @@ fn validate_with(schema: &Path, document: &[u8]) {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut xmllint) = spawned else {
-        eprintln!("skipped: xmllint is not installed");
+        say("SKIPPED: validation of a document, since xmllint is not installed");
         return;
     };
     xmllint.stdin.take().unwrap().write_all(document).unwrap();

@@ -9,11 +9,15 @@
 )]
 
 mod alerts;
+mod aloud;
 mod apart;
 mod architecture;
 mod asks;
 mod bad_input;
+mod beside;
+mod catalogue;
 mod causes;
+mod choices;
 mod cli;
 mod daemon;
 mod examples;
@@ -29,12 +33,16 @@ mod manifests;
 mod metrics;
 mod operate;
 mod outages;
+mod outputs;
 mod program;
 mod properties;
+mod recovery;
 mod sandbox;
 mod schemas;
+mod since;
 mod site;
 mod state;
 mod systemd;
 mod web;
+mod wires;
 mod world;

@@ -65,7 +65,7 @@ fn only<'a>(outcome: &'a Outcome, cdn: &str) -> &'a TargetPlan {
 }
 
 #[test]
-fn an_hour_of_trouble_at_the_service_blames_no_url_and_all_go_after() {
+fn flow_7_an_hour_of_trouble_at_the_service_blames_no_url_and_all_go_after() {
     for failure in [Failure::Code(30_000), status(503, None)] {
         let (site, sandbox) = (Site::new(7), start());
         site.cdn("dm", &sandbox, &["batch: { maxUrls: 400 }", UNLIMITED]);
@@ -89,44 +89,44 @@ fn an_hour_of_trouble_at_the_service_blames_no_url_and_all_go_after() {
 }
 
 #[test]
-fn a_rate_of_twenty_thousand_an_hour_is_kept_estimated_and_starves_no_small_set() {
+fn flow_13_680_000_urls_at_20_000_an_hour_are_estimated_keep_their_progress_and_starve_no_small_set()
+ {
     let (site, sandbox) = (Site::new(11), start());
-    site.cdn(
-        "dm",
-        &sandbox,
-        &["rateLimit: { requests: 6/1m, urls: 20000/1h }"],
-    );
-    let mut all = Vec::new();
-    for n in 0..13 {
-        let name = format!("large{n}");
-        site.set(&name, &[assets(&name, 5000)]);
-        all.extend(urls(&name, 5000));
-    }
+    let rate = "rateLimit: { requests: 6/1m, urls: 20000/1h }";
+    site.cdn("dm", &sandbox, &[rate]);
+    let large = urls("large", 677_000);
+    let ids: Vec<String> = (0..large.len()).map(|n| format!("large-{n}\n")).collect();
+    site.write("large.txt", &ids.concat());
+    let lines = [
+        "limits: { maxUrls: 1000000 }",
+        "assetsFrom: [{ file: large.txt, type: Image }]",
+    ];
+    site.set("large", &lines.map(str::to_owned));
     let mut small = BTreeSet::new();
     for n in 0..30 {
         let name = format!("small{n}");
         site.set(&name, &[assets(&name, 100)]);
         small.extend(urls(&name, 100));
     }
-    all.extend(small.iter().cloned());
     let mut store = site.store();
     let estimated = estimate::by_cdn(&site.declared(), &site.plan(&store))["dm"];
-    assert_eq!((estimated.items, estimated.calls), (68_000, 68));
+    assert_eq!((estimated.items, estimated.calls), (680_000, 680));
 
     let first = site.reconcile_within(HOUR_MS, &mut store);
     assert!(first.is_cut_short);
-    let sent = sandbox.accepted();
+    let sent = sandbox.accepted().len();
     assert!(
-        (30_000..=40_000).contains(&sent.len()),
-        "{} items in the first hour",
-        sent.len()
+        (30_000..=40_000).contains(&sent),
+        "{sent} items in the first hour"
     );
+    assert_eq!(first.left.items(), 680_000 - sent as u64);
     let calls = invalidations(&sandbox);
     let early: BTreeSet<&String> = calls[..4].iter().flat_map(|call| &call.urls).collect();
     assert!(small.iter().all(|url| early.contains(url)));
 
     let second = site.reconcile(&mut store);
     assert_eq!(second.left.items(), 0);
+    let all: Vec<String> = large.into_iter().chain(small).collect();
     check_each_once(&sandbox, &all);
     let (took, expected) = (site.clock.elapsed_ms() as f64, estimated.duration_ms as f64);
     assert!(
@@ -360,18 +360,40 @@ fn what_the_inner_tier_refuses_is_held_back_outside_and_named() {
 }
 
 #[test]
-fn the_program_says_what_was_held_back_and_ends_with_4() {
+fn flow_12_what_the_inner_tier_refuses_is_left_out_outside_told_and_sent_once_it_is_lifted() {
     let tiers = Tiers::new("1s", Duration::ZERO);
-    tiers.inner.poison(&format!("{IMAGES}/bag-6"), true);
-    let run = freshen(tiers.site.folder(), &["reconcile"]);
-    assert_eq!(run.code, 4, "{}{}", run.stdout, run.stderr);
-    let outer = run.stdout.lines().find(|line| line.contains("outer"));
+    let refused = format!("{IMAGES}/bag-6");
+    let mut good = urls("bag", 10);
+    good.retain(|url| *url != refused);
+    tiers.inner.poison(&refused, true);
+    let says = |arguments: &[&str], parts: &[&str]| {
+        let run = freshen(tiers.site.folder(), arguments);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        for part in parts {
+            assert!(said.contains(part), "{arguments:?}: no `{part}` in: {said}");
+        }
+        (run.code, said)
+    };
+    let (code, said) = says(&["reconcile"], &[]);
+    assert_eq!(code, 4, "{said}");
+    let mut lines = said.lines();
+    let outer = lines.find(|line| line.contains("bags") && line.contains("outer"));
     assert!(
         outer.is_some_and(|line| line.contains("1 refused")),
-        "{}",
-        run.stdout
+        "{said}"
     );
-    assert_eq!(tiers.outer.accepted().len(), 9);
+    check_each_once(&tiers.inner, &good);
+    check_each_once(&tiers.outer, &good);
+    says(&["plan"], &["1 refused by an inner tier"]);
+    let inner = "the inner tier `inner` refused it";
+    says(&["explain", &refused], &[inner, "30001"]);
+
+    tiers.inner.set_faults(Faults::default());
+    let asked = ["invalidate", "--cdn", "inner", "--url", &refused];
+    assert_eq!(says(&asked, &["1 URL accepted"]).0, 0);
+    assert_eq!(says(&["reconcile"], &["1 URL accepted"]).0, 0);
+    check_each_once(&tiers.inner, &urls("bag", 10));
+    check_each_once(&tiers.outer, &urls("bag", 10));
 }
 
 #[test]

@@ -134,6 +134,11 @@ impl Site {
         std::fs::rename(draft, self.manifests().join(name)).unwrap();
     }
 
+    /// Removes a file from among the manifests.
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.manifests().join(name)).unwrap();
+    }
+
     /// Declares `sandbox` as the Cdn `name`, with more lines of its `spec`.
     pub(crate) fn cdn(&self, name: &str, sandbox: &Sandbox, spec: &[&str]) {
         let SandboxOptions { user, password, .. } = SandboxOptions::default();
@@ -203,7 +208,15 @@ impl Site {
 
     /// Reconciles once, for so many milliseconds of invented time.
     pub(crate) fn reconcile_within(&self, max_time_ms: i64, store: &mut Store) -> Outcome {
-        let declared = self.declared();
+        self.carry_out(&self.declared(), max_time_ms, store)
+    }
+
+    /// Reconciles once, whatever is wrong with what is declared.
+    pub(crate) fn reconcile_as_it_is(&self, store: &mut Store) -> Outcome {
+        self.carry_out(&self.declared_with_problems(), i64::MAX / 4, store)
+    }
+
+    fn carry_out(&self, declared: &Declared, max_time_ms: i64, store: &mut Store) -> Outcome {
         let options = Options {
             planning: self.planning(),
             saved: None,
@@ -222,7 +235,7 @@ impl Site {
             .build()
             .unwrap();
         runtime
-            .block_on(once(&declared, store, &options, tools))
+            .block_on(once(declared, store, &options, tools))
             .unwrap()
     }
 

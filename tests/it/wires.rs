@@ -1,0 +1,173 @@
+//! The last step before the wire: compression, hosts that may see
+//! credentials, folding, and two Cdns on one account.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use freshen::sandbox::Options;
+
+use crate::program::{Run, command, run};
+use crate::world::{ROOT, World, items};
+
+/// A request up to the end of its body.
+fn read_request(stream: &TcpStream) -> (String, String) {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
+    }
+    let head = head.to_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    (head, String::from_utf8(body).unwrap())
+}
+
+/// Reconciles one URL against a service of one answer, which it writes itself.
+fn reconcile_at(answer: impl FnOnce(&str, &str) -> Vec<u8> + Send + 'static) -> Run {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (head, body) = read_request(&stream);
+        stream.write_all(&answer(&head, &body)).unwrap();
+    });
+    let world = World::new("");
+    let cdn = world.cdn("dynamic-media", "").replace(
+        &world.sandbox.endpoint(),
+        &format!("http://{address}/\"\n    companyHandle: \"c|6"),
+    );
+    world.write("manifests/cdn.yaml", &cdn);
+    world.set("set", "  assets: [a]");
+    let ended = world.freshen(&["reconcile", "--max-time", "5s"]);
+    service.join().unwrap();
+    ended
+}
+
+#[test]
+fn answers_are_asked_for_compressed_and_read_so() {
+    let ended = reconcile_at(|head, body| {
+        assert!(head.contains("\r\naccept-encoding: gzip"), "{head}");
+        assert!(body.contains("gzipResponse>true<"), "{body}");
+        let answer = "<?xml version=\"1.0\"?><e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body>\
+            <cdnCacheInvalidationReturn xmlns=\"http://www.scene7.com/IpsApi/xsd/2014-04-03\">\
+            <invalidationHandle>7</invalidationHandle><estimatedSeconds>0</estimatedSeconds>\
+            </cdnCacheInvalidationReturn></e:Body></e:Envelope>";
+        let mut zipped = GzEncoder::new(Vec::new(), Compression::fast());
+        zipped.write_all(answer.as_bytes()).unwrap();
+        let zipped = zipped.finish().unwrap();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-encoding: gzip\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n",
+            zipped.len()
+        );
+        [head.as_bytes(), &zipped].concat()
+    });
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("1 URL accepted"), "{}", ended.stdout);
+}
+
+/// Reconciles at a host that is not the provider's own, through a proxy that
+/// notes who is asked for and refuses.
+fn asked_for(arguments: &[&str]) -> (Run, Option<String>) {
+    let world = World::new("");
+    let cdn = world
+        .cdn("dynamic-media", "")
+        .replace(&world.sandbox.endpoint(), "https://ips.example/x");
+    world.write("manifests/cdn.yaml", &cdn);
+    world.set("set", "  assets: [a]");
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = proxy.local_addr().unwrap();
+    let noting = std::thread::spawn(move || {
+        let (mut stream, _) = proxy.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        let refusal = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n";
+        // Whoever only knocked does not wait for an answer.
+        drop(stream.write_all(refusal));
+        line
+    });
+    let Options { user, password, .. } = Options::default();
+    let ended = run(command(world.folder())
+        .env("HTTPS_PROXY", format!("http://{address}"))
+        .env("IPS_USER", user)
+        .env("IPS_PASSWORD", password)
+        .args(["reconcile", "--max-time", "1s"])
+        .args(arguments));
+    // Nobody else knocks: this ends the proxy where it was not asked.
+    drop(TcpStream::connect(address));
+    let line = noting.join().unwrap();
+    (ended, Some(line).filter(|line| !line.is_empty()))
+}
+
+#[test]
+fn a_host_is_called_once_the_operator_allows_it_and_not_before() {
+    let (refused, asked) = asked_for(&[]);
+    assert_eq!((refused.code, asked), (4, None), "{}", refused.stdout);
+    let hint = "--allow-endpoint https://ips.example";
+    assert!(refused.stdout.contains(hint), "{}", refused.stdout);
+    let (refused, asked) = asked_for(&["--allow-endpoint", "https://other.example"]);
+    assert_eq!((refused.code, asked), (4, None), "{}", refused.stdout);
+    let (allowed, asked) = asked_for(&["--allow-endpoint", "https://ips.example"]);
+    let asked = asked.unwrap_or_else(|| panic!("it was not called: {}", allowed.stdout));
+    assert!(asked.starts_with("CONNECT ips.example:443 "), "{asked}");
+    assert!(
+        !allowed.stdout.contains("not allowed"),
+        "{}",
+        allowed.stdout
+    );
+}
+
+#[test]
+fn another_granularity_is_another_wire_form_and_sends_what_it_makes_new() {
+    let world = World::new("");
+    world.set("set", "  imagePresets: true\n  assets: [a, b]");
+    assert_eq!(items(&world.sends(0)).len(), 6);
+    world.write(
+        "manifests/cdn.yaml",
+        &world.cdn("dynamic-media", "granularity: path"),
+    );
+    let plan = world.ends(0, &["plan"]);
+    assert!(plan.contains("wire form changed"), "{plan}");
+    // A path stands for all its variants, so its mark is another one.
+    let expected = BTreeSet::from(["a", "b"].map(|id| format!("{ROOT}/{id}")));
+    assert_eq!(items(&world.sends(0)), expected);
+    assert_eq!(world.sends(0).len(), 0);
+}
+
+#[test]
+fn two_cdns_on_one_account_share_their_ledger_and_their_calls() {
+    let world = World::new("");
+    world.write("manifests/second.yaml", &world.cdn("second", ""));
+    world.set("one", "  cdns: [dynamic-media]\n  assets: [x, shared]");
+    world.set("two", "  cdns: [second]\n  assets: [y, shared]");
+    let sent = world.sends(0);
+    let expected = BTreeSet::from(["shared", "x", "y"].map(|id| format!("{ROOT}/{id}")));
+    assert_eq!((sent.len(), items(&sent)), (1, expected));
+    assert_eq!(sent[0].len(), 3, "what both want goes once");
+    // The other name of the account has been told as well.
+    world.set("one", "  cdns: [second]\n  assets: [x, shared]");
+    assert_eq!(world.sends(0).len(), 0);
+}
+
+#[test]
+fn two_cdns_on_one_account_share_their_budget() {
+    let slow = "batch: { maxUrls: 1 }\n  rateLimit: { requests: 3/1h, urls: 1000/1h }";
+    let world = World::new(slow);
+    world.write("manifests/second.yaml", &world.cdn("second", slow));
+    world.set("one", "  cdns: [dynamic-media]\n  assets: [a, b]");
+    world.set("two", "  cdns: [second]\n  assets: [c, d]");
+    for _ in 0..2 {
+        world.ends(4, &["reconcile", "--max-time", "1s"]);
+        // The company's handle was looked up with the third.
+        assert_eq!(world.sandbox.calls().len(), 3);
+    }
+    assert_eq!(items(&world.accepted()).len(), 2);
+}
