@@ -149,6 +149,13 @@ impl TargetPlan {
         (self.send.len() + self.forced.len()) as u64
     }
 
+    /// Whether carrying it out records anything: a blocked one marks nothing,
+    /// and of one that is held only what is adopted is recorded.
+    pub fn is_begun(&self) -> bool {
+        let is_blocked = self.block.is_some() && self.items() == 0 && self.approve.is_empty();
+        (self.hold.is_none() && !is_blocked) || !self.record.is_empty()
+    }
+
     /// The plan of a target whose ledger is known to hold what is desired.
     pub fn fresh(
         cdn: &str,

@@ -195,7 +195,7 @@ impl Planner<'_> {
         );
         let unapproved = policy::unapproved(&found.send, approved);
         let wire = cdn.wire.digest();
-        Ok(TargetPlan {
+        let plan = TargetPlan {
             cdn: cdn.name.clone(),
             target: target.to_owned(),
             tier,
@@ -216,7 +216,9 @@ impl Planner<'_> {
             first: first(ledger, wire),
             block,
             hold: self.hold(terms, cdn),
-        })
+        };
+        self.note_departures(&plan, &contents);
+        Ok(plan)
     }
 
     /// Whether what no ledger holds counts as told already.
@@ -232,47 +234,6 @@ impl Planner<'_> {
             Some((records, ledger)) => records.contents(ledger.id, self.options.now_ms),
             None => Ok(LedgerContents::default()),
         }
-    }
-
-    /// What other sets have lost at this target: their departed entries, and
-    /// all of a set that is no longer declared.
-    fn elsewhere(
-        &mut self,
-        target: &str,
-        sets: &BTreeMap<String, RecordedSet>,
-    ) -> Result<Rc<Vec<Entry>>, StateError> {
-        let Some(records) = self.records else {
-            return Ok(Rc::default());
-        };
-        if let Some(known) = self.elsewhere.get(target) {
-            return Ok(Rc::clone(known));
-        }
-        let mut entries = Vec::new();
-        for (name, set) in sets {
-            let Some(ledger) = set.ledgers.get(target) else {
-                continue;
-            };
-            let is_gone =
-                !self.declared.sets.contains_key(name) && !self.declared.broken.contains(name);
-            if !is_gone && records.departed(ledger.id)?.is_empty() {
-                continue;
-            }
-            let contents = records.contents(ledger.id, self.options.now_ms)?;
-            let departed = |entry: &Entry| contents.departed.binary_search(&entry.key()).is_ok();
-            entries.extend(
-                contents
-                    .entries
-                    .iter()
-                    .copied()
-                    .filter(|entry| is_gone || departed(entry)),
-            );
-        }
-        entries.retain(|entry| !entry.mark().is_owed());
-        entries.sort_unstable();
-        let entries = Rc::new(entries);
-        self.elsewhere
-            .insert(target.to_owned(), Rc::clone(&entries));
-        Ok(entries)
     }
 
     fn is_approved(&self, terms: &Terms<'_>, id: Digest) -> bool {

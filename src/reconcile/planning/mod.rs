@@ -2,6 +2,7 @@
 //! same for `plan`, `reconcile` and everything that shows either.
 
 mod compare;
+mod elsewhere;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -83,8 +84,12 @@ struct Planner<'a> {
     suspended: Vec<Suspension>,
     /// By target: what it refused.
     refusals: BTreeMap<String, Rc<Vec<Entry>>>,
-    /// By target: what sets have lost there.
+    /// By target: what sets have lost there, in this plan or before.
     elsewhere: BTreeMap<String, Rc<Vec<Entry>>>,
+    /// By target: what sets lose there in this plan.
+    departing: BTreeMap<String, Vec<Entry>>,
+    /// By set: findings of the expansion.
+    problems: BTreeMap<String, Vec<Problem>>,
     planned: Planned,
 }
 
@@ -113,6 +118,8 @@ impl<'a> Planner<'a> {
             suspended,
             refusals: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
+            departing: BTreeMap::new(),
+            problems: BTreeMap::new(),
             planned: Planned::default(),
         })
     }
@@ -120,19 +127,32 @@ impl<'a> Planner<'a> {
     fn run(mut self) -> Result<Planned, StateError> {
         let declared = self.declared;
         let sets = std::mem::take(&mut self.sets);
-        for set in declared.sets.values() {
-            if self
-                .options
-                .only
-                .as_ref()
-                .is_none_or(|only| *only == set.name)
-            {
-                self.plan_set(set, &sets)?;
-            }
+        let only = self.options.only.as_ref();
+        let wanted = declared.sets.values();
+        let wanted = wanted.filter(|set| only.is_none_or(|only| *only == set.name));
+        // A new set may take over what another one loses, which is known only then.
+        let (known, new): (Vec<_>, Vec<_>) =
+            wanted.partition(|set| self.is_known(set, recorded_as(set, declared, &sets)));
+        for set in known.into_iter().chain(new) {
+            self.plan_set(set, &sets)?;
         }
+        let planned = &mut self.planned;
+        planned.plan.sets.sort_by(|a, b| a.set.cmp(&b.set));
+        let problems = std::mem::take(&mut self.problems).into_values();
+        planned.problems = problems.flatten().collect();
         self.plan_adhoc(&sets)?;
         self.bootstrap()?;
         Ok(self.planned)
+    }
+
+    /// Whether something is recorded of the set at each of its targets.
+    fn is_known(&self, set: &DeclaredSet, recorded: Option<&RecordedSet>) -> bool {
+        let is_known_at = |cdn: &Cdn| {
+            let ledger = recorded?.ledgers.get(cdn.provider.target())?;
+            Some(ledger.count > 0)
+        };
+        self.tiers(set)
+            .all(|(_, cdn)| is_known_at(cdn) == Some(true))
     }
 
     fn plan_set(
@@ -147,7 +167,7 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         let compiled = set.expand();
-        self.planned.problems.extend(compiled.problems);
+        self.problems.insert(set.name.clone(), compiled.problems);
         let Some(expansion) = compiled.expansion else {
             self.planned.failed.insert(set.name.clone());
             return Ok(());
@@ -229,7 +249,10 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn tiers(&self, set: &'a DeclaredSet) -> impl Iterator<Item = (usize, &'a Cdn)> + use<'a> {
+    fn tiers<'s>(
+        &self,
+        set: &'s DeclaredSet,
+    ) -> impl Iterator<Item = (usize, &'a Cdn)> + use<'a, 's> {
         let cdns = &self.declared.cdns;
         let tiers = set.tiers.iter().enumerate();
         tiers.flat_map(move |(tier, names)| {
