@@ -81,8 +81,10 @@ pub struct Bootstrap {
 pub struct SetPlan {
     /// Its name.
     pub set: String,
-    /// Hashes name, desired digests, serial and limits: what an approval names.
+    /// What an approval names: the plan's content, and the state where there is one.
     pub id: Digest,
+    /// The same whatever the state: what a saved plan is compared by.
+    pub content: Digest,
     /// Where the set is declared; `None` for the built-in `adhoc`.
     pub place: Option<Place>,
     /// Tier by tier, inner first.
@@ -203,8 +205,8 @@ pub enum First {
     WireChanged,
 }
 
-/// The id of a set's plan.
-pub fn id(set: &str, serial: u64, limits: LimitsSpec, desired: &[(&str, Digest)]) -> Digest {
+/// The digest of a set's plan, whatever the state it was made against.
+pub fn content(set: &str, serial: u64, limits: LimitsSpec, desired: &[(&str, Digest)]) -> Digest {
     let serial = serial.to_be_bytes();
     let max_urls = limits.max_urls.to_be_bytes();
     let share = limits.max_share_percent.map_or([0xff; 4], u32::to_be_bytes);
@@ -214,4 +216,12 @@ pub fn id(set: &str, serial: u64, limits: LimitsSpec, desired: &[(&str, Digest)]
         parts.push(&digest.0);
     }
     Digest::of_parts(parts)
+}
+
+/// The id of a plan with that content, made against the state of that lineage:
+/// an approval must not outlive the state, for a new one begins like the old.
+pub fn id(content: Digest, lineage: Option<&str>) -> Digest {
+    lineage.map_or(content, |lineage| {
+        Digest::of_parts([&b"plan of a state"[..], lineage.as_bytes(), &content.0])
+    })
 }

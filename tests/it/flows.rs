@@ -232,6 +232,43 @@ fn flow_6_a_lost_state_with_50_sets_of_9_000_sends_nothing() {
     assert_eq!(world.sends(0).len(), 0);
 }
 
+/// A set of 12,000 URLs that approves `plan`.
+fn large_set(world: &World, plan: &str) {
+    world.write("manifests/skus.txt", &ids("sku", 12_000));
+    let text = format!(
+        "apiVersion: freshen/v1\nkind: AssetSet\nmetadata:\n  name: large\n  annotations: {{ freshen/approve: \"{plan}\" }}\nspec:\n  assetsFrom: [{{ file: skus.txt, type: Image }}]\n"
+    );
+    world.write("manifests/large.yaml", &text);
+}
+
+#[test]
+fn flow_6_an_approval_from_before_the_state_was_lost_lets_nothing_through() {
+    let world = World::new("");
+    large_set(&world, "none");
+    let id = plan_id(&world.ends(3, &["reconcile"]));
+    large_set(&world, &id);
+    assert_eq!(items(&world.sends(0)).len(), 12_000);
+    world.remove("freshen.db");
+    assert_eq!(world.sends(3).len(), 0, "by annotation");
+    let approving = ["reconcile", "--approve", &id];
+    assert_eq!(world.sends_by(3, &approving).len(), 0, "by flag");
+    let id = plan_id(&world.ends(3, &["plan"]));
+    let approving = ["reconcile", "--approve", &id];
+    assert_eq!(items(&world.sends_by(0, &approving)).len(), 12_000);
+}
+
+#[test]
+fn flow_1_what_was_planned_without_a_state_is_approved_by_command_alone() {
+    let world = World::new("");
+    large_set(&world, "none");
+    let id = plan_id(&world.ends(3, &["plan"]));
+    large_set(&world, &id);
+    assert_eq!(world.sends(3).len(), 0, "it could be from before a loss");
+    world.remove("freshen.db");
+    world.ends(0, &["approve", &id]);
+    assert_eq!(items(&world.sends(0)).len(), 12_000);
+}
+
 #[test]
 fn flow_9_a_renamed_and_a_split_set_send_nothing() {
     let world = World::new("");
@@ -368,8 +405,8 @@ fn a_saved_plan_is_carried_out_and_refused_once_it_is_stale() {
 fn an_approval_in_the_manifest_lets_through_exactly_what_was_shown() {
     let world = World::new("");
     world.set("set", "  limits: { maxUrls: 2 }\n  assets: [a, b, c]");
-    let id = plan_id(&world.ends(3, &["plan"]));
     assert_eq!(world.sends(3).len(), 0);
+    let id = plan_id(&world.ends(3, &["plan"]));
     let approved = |assets: &str| {
         let text = format!(
             "apiVersion: freshen/v1\nkind: AssetSet\nmetadata:\n  name: set\n  annotations: {{ freshen/approve: \"{id}\" }}\nspec:\n  limits: {{ maxUrls: 2 }}\n  assets: [{assets}]\n"

@@ -12,7 +12,7 @@ use crate::plan::diff::{Diff, Past, diff};
 use crate::plan::policy;
 use crate::plan::recorded::{LedgerContents, RecordedLedger, RecordedSet};
 use crate::plan::{self, First, Hold, SetPlan, TargetPlan};
-use crate::reconcile::asks::ADHOC;
+use crate::reconcile::asks::{ADHOC, Ask};
 use crate::state::{Scope, StateError};
 
 /// A refusal is tried again after this long.
@@ -85,7 +85,8 @@ impl Planner<'_> {
             .map(|wanted| (wanted.cdn.provider.target(), wanted.digest))
             .collect();
         let serial = recorded.map_or(0, |recorded| recorded.serial);
-        let id = plan::id(terms.set, serial, terms.limits, &desired);
+        let content = plan::content(terms.set, serial, terms.limits, &desired);
+        let is_approved = self.is_approved(terms, content)?;
         let mut targets = Vec::new();
         let mut inner: Vec<(&Cdn, Rc<Vec<Entry>>)> = Vec::new();
         for wanted in wanted {
@@ -94,12 +95,13 @@ impl Planner<'_> {
             });
             let refused = self.refused(wanted.cdn)?;
             let cdn = wanted.cdn;
-            targets.push(self.plan_target(terms, id, wanted, (&refused, &held), sets)?);
+            targets.push(self.plan_target(terms, is_approved, wanted, (&refused, &held), sets)?);
             inner.push((cdn, refused));
         }
         Ok(SetPlan {
             set: terms.set.to_owned(),
-            id,
+            id: self.id(content),
+            content,
             place: terms.place.cloned(),
             targets,
         })
@@ -138,7 +140,7 @@ impl Planner<'_> {
     fn plan_target(
         &mut self,
         terms: &Terms<'_>,
-        id: Digest,
+        is_approved: bool,
         wanted: Wanted<'_>,
         (refused, held): (&[Entry], &[Key]),
         sets: &BTreeMap<String, RecordedSet>,
@@ -176,7 +178,6 @@ impl Planner<'_> {
         if self.options.only_forced {
             found.send.clear();
         }
-        let is_approved = self.is_approved(terms, id);
         let approve = if is_approved {
             approvable(&found)
         } else {
@@ -236,15 +237,25 @@ impl Planner<'_> {
         }
     }
 
-    fn is_approved(&self, terms: &Terms<'_>, id: Digest) -> bool {
-        let id = id.to_string();
-        let mut given = self
-            .options
-            .approve
-            .iter()
-            .map(String::as_str)
-            .chain(terms.approved);
-        given.any(|approval| approval.len() >= 12 && id.starts_with(approval))
+    /// Whether somebody has approved the plan with that content.
+    ///
+    /// A plan that was shown before there was a state is not bound to one, so
+    /// it may be from before this state's predecessor was lost. It is approved
+    /// only by a request, which somebody left in this very state.
+    fn is_approved(&self, terms: &Terms<'_>, content: Digest) -> Result<bool, StateError> {
+        let bound = self.id(content).to_string();
+        let names = |id: &str, approval: &str| approval.len() >= 12 && id.starts_with(approval);
+        let by_manifest = terms.approved.filter(|_| self.records.is_some());
+        let given = self.options.approve.iter().map(String::as_str);
+        if given.chain(by_manifest).any(|given| names(&bound, given)) {
+            return Ok(true);
+        }
+        let content = content.to_string();
+        let is_new = self.is_new()?;
+        Ok(self.requests.iter().any(|request| match Ask::of(request) {
+            Ok(Ask::Approve { plan }) => names(&bound, &plan) || (is_new && names(&content, &plan)),
+            _ => false,
+        }))
     }
 
     fn hold(&self, terms: &Terms<'_>, cdn: &Cdn) -> Option<Hold> {

@@ -15,7 +15,7 @@ use crate::expand::Expansion;
 use crate::manifest::Problem;
 use crate::plan::recorded::RecordedSet;
 use crate::plan::{self, Bootstrap, Plan, SetPlan, TargetPlan};
-use crate::state::{Records, StateError, Suspension, TargetRecord};
+use crate::state::{Records, Request, StateError, Suspension, TargetRecord};
 use compare::{Terms, Wanted};
 
 /// Items that a state without a past lets go without a word.
@@ -82,6 +82,8 @@ struct Planner<'a> {
     sets: BTreeMap<String, RecordedSet>,
     targets: BTreeMap<String, TargetRecord>,
     suspended: Vec<Suspension>,
+    /// Asked for and not answered yet.
+    requests: Vec<Request>,
     /// By target: what it refused.
     refusals: BTreeMap<String, Rc<Vec<Entry>>>,
     /// By target: what sets have lost there, in this plan or before.
@@ -99,9 +101,14 @@ impl<'a> Planner<'a> {
         records: Option<&'a Records>,
         options: &'a Options,
     ) -> Result<Self, StateError> {
-        let (sets, targets, suspended) = match records {
+        let (sets, targets, suspended, requests) = match records {
             None => Default::default(),
-            Some(records) => (records.sets()?, records.targets()?, records.suspensions()?),
+            Some(records) => (
+                records.sets()?,
+                records.targets()?,
+                records.suspensions()?,
+                records.requests(true)?,
+            ),
         };
         Ok(Self {
             declared,
@@ -116,6 +123,7 @@ impl<'a> Planner<'a> {
                 .map(|target| (target.identity.clone(), target))
                 .collect(),
             suspended,
+            requests,
             refusals: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
             departing: BTreeMap::new(),
@@ -199,12 +207,9 @@ impl<'a> Planner<'a> {
 
     /// The built-in set of URLs that somebody asked for and no manifest declares.
     fn plan_adhoc(&mut self, sets: &BTreeMap<String, RecordedSet>) -> Result<(), StateError> {
-        let Some(records) = self.records else {
-            return Ok(());
-        };
         let mut marks: BTreeMap<&str, BTreeMap<Key, Vec<Mark>>> = BTreeMap::new();
-        for request in records.requests(true)? {
-            let Ok(Ask::Adhoc { cdn, urls }) = Ask::of(&request) else {
+        for request in &self.requests {
+            let Ok(Ask::Adhoc { cdn, urls }) = Ask::of(request) else {
                 continue;
             };
             let Some(cdn) = self.declared.cdns.get(&cdn) else {
@@ -286,13 +291,19 @@ impl<'a> Planner<'a> {
             .iter()
             .map(|target| (target.target.as_str(), target.desired))
             .collect();
-        let id = plan::id(&set.name, recorded.serial, set.limits, &desired);
+        let content = plan::content(&set.name, recorded.serial, set.limits, &desired);
         Some(SetPlan {
             set: set.name.clone(),
-            id,
+            id: self.id(content),
+            content,
             place: Some(set.place.clone()),
             targets,
         })
+    }
+
+    /// What an approval of the plan with that content names.
+    fn id(&self, content: Digest) -> Digest {
+        plan::id(content, self.records.and_then(Records::lasting_lineage))
     }
 
     /// Whether nobody knows what the CDNs have been told.
