@@ -232,6 +232,23 @@ fn flow_6_a_lost_state_with_50_sets_of_9_000_sends_nothing() {
     assert_eq!(world.sends(0).len(), 0);
 }
 
+#[test]
+fn flow_6_a_lost_state_is_judged_over_all_sets_even_where_one_is_meant() {
+    let world = World::new("");
+    for set in ["p", "q"] {
+        world.write(&format!("manifests/{set}.txt"), &ids(set, 9_000));
+        let spec = format!("  assetsFrom: [{{ file: {set}.txt, type: Image }}]");
+        world.set(set, &spec);
+    }
+    for set in ["p", "q"] {
+        let said = world.ends(3, &["reconcile", "--set", set]);
+        assert!(said.contains("18,000 URLs"), "{said}");
+    }
+    assert_eq!(world.accepted().len(), 0);
+    let deciding = ["reconcile", "--set", "p", "--bootstrap", "invalidate"];
+    assert_eq!(items(&world.sends_by(0, &deciding)).len(), 9_000);
+}
+
 /// A set of 12,000 URLs that approves `plan`.
 fn large_set(world: &World, plan: &str) {
     world.write("manifests/skus.txt", &ids("sku", 12_000));

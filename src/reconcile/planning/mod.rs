@@ -149,7 +149,7 @@ impl<'a> Planner<'a> {
         let problems = std::mem::take(&mut self.problems).into_values();
         planned.problems = problems.flatten().collect();
         self.plan_adhoc(&sets)?;
-        self.bootstrap()?;
+        self.planned.plan.bootstrap = self.bootstrap()?;
         Ok(self.planned)
     }
 
@@ -311,34 +311,30 @@ impl<'a> Planner<'a> {
         self.records.map_or(Ok(true), Records::is_new)
     }
 
-    /// A state without a past must not make everything look new without a word.
-    fn bootstrap(&mut self) -> Result<(), StateError> {
-        let is_new = self.is_new()?;
-        let unapproved: u64 = self
-            .planned
-            .plan
-            .targets()
-            .map(|target| target.unapproved)
-            .sum();
-        let is_decided = matches!(
-            self.options.bootstrap,
-            Some(BootstrapChoice::Invalidate | BootstrapChoice::Adopt)
-        );
-        let blocked = self
-            .planned
-            .plan
-            .targets()
-            .filter_map(|target| target.block)
-            .map(|block| block.items);
-        let items = unapproved + blocked.sum::<u64>();
+    /// A state without a past must not make everything look new without a
+    /// word. It is judged over all sets, also where a part of them is meant.
+    fn bootstrap(&self) -> Result<Option<Bootstrap>, StateError> {
         let limit = match self.options.bootstrap {
+            Some(BootstrapChoice::Invalidate | BootstrapChoice::Adopt) => return Ok(None),
             Some(BootstrapChoice::Fail) => 0,
-            _ => BOOTSTRAP_LIMIT,
+            None => BOOTSTRAP_LIMIT,
         };
-        if is_new && !is_decided && items > limit {
-            self.planned.plan.bootstrap = Some(Bootstrap { items, limit });
+        if !self.is_new()? {
+            return Ok(None);
         }
-        Ok(())
+        if self.options.only.is_some() {
+            let all = Options {
+                only: None,
+                ..self.options.clone()
+            };
+            let all = plan(self.declared, self.records, &all)?;
+            return Ok(all.plan.bootstrap);
+        }
+        let targets = self.planned.plan.targets();
+        let waiting =
+            |target: &TargetPlan| target.unapproved + target.block.map_or(0, |block| block.items);
+        let items = targets.map(waiting).sum();
+        Ok((items > limit).then_some(Bootstrap { items, limit }))
     }
 }
 
