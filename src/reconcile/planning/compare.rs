@@ -1,34 +1,32 @@
-//! The comparison of one set with what is recorded of it, target by target.
+//! The plan of one set: its terms, what it desires, and what is in its way.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{BOOTSTRAP_LIMIT, BootstrapChoice, Planner};
+use super::target::Kept;
+use super::{BOOTSTRAP_LIMIT, Planner};
 use crate::declare::{Cdn, DeclaredSet};
 use crate::digest::{Digest, Entry, ItemKind, Key};
 use crate::expand::Expansion;
 use crate::manifest::{LimitsSpec, OnCreate, Place};
-use crate::plan::diff::{Diff, Past, diff};
-use crate::plan::policy;
-use crate::plan::recorded::{LedgerContents, RecordedLedger, RecordedSet};
-use crate::plan::{self, First, Hold, SetPlan, TargetPlan};
+use crate::plan::recorded::{RecordedLedger, RecordedSet};
+use crate::plan::{self, SetPlan, TargetPlan};
 use crate::reconcile::asks::{ADHOC, Ask};
-use crate::state::{Scope, StateError};
+use crate::state::StateError;
 
 /// A refusal is tried again after this long.
 const REFUSAL_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What holds for a set besides what it desires.
 pub(super) struct Terms<'a> {
-    set: &'a str,
+    pub(super) set: &'a str,
     place: Option<&'a Place>,
-    limits: LimitsSpec,
-    on_create: OnCreate,
-    is_suspended: bool,
-    not_before_ms: Option<i64>,
+    pub(super) limits: LimitsSpec,
+    pub(super) on_create: OnCreate,
+    pub(super) is_suspended: bool,
+    pub(super) not_before_ms: Option<i64>,
     approved: Option<&'a str>,
     /// All of it was asked for with `invalidate`.
-    is_forced: bool,
+    pub(super) is_forced: bool,
 }
 
 impl<'a> Terms<'a> {
@@ -71,6 +69,12 @@ pub(super) struct Wanted<'a> {
     pub(super) digest: Digest,
 }
 
+/// A target that was planned before, and what it refused.
+struct Inner<'a> {
+    cdn: &'a Cdn,
+    refused: Rc<Vec<Entry>>,
+}
+
 impl Planner<'_> {
     pub(super) fn compare(
         &mut self,
@@ -78,7 +82,6 @@ impl Planner<'_> {
         recorded: Option<&RecordedSet>,
         wanted: Vec<Wanted<'_>>,
         expansion: Option<&Expansion>,
-        sets: &BTreeMap<String, RecordedSet>,
     ) -> Result<SetPlan, StateError> {
         let desired: Vec<_> = wanted
             .iter()
@@ -88,15 +91,18 @@ impl Planner<'_> {
         let content = plan::content(terms.set, serial, terms.limits, &desired);
         let is_approved = self.is_approved(terms, content)?;
         let mut targets = Vec::new();
-        let mut inner: Vec<(&Cdn, Rc<Vec<Entry>>)> = Vec::new();
+        let mut inner: Vec<Inner<'_>> = Vec::new();
         for wanted in wanted {
             let held = expansion.map_or_else(Vec::new, |expansion| {
                 held_back(expansion, &wanted, &inner, &targets)
             });
-            let refused = self.refused(wanted.cdn)?;
-            let cdn = wanted.cdn;
-            targets.push(self.plan_target(terms, is_approved, wanted, (&refused, &held), sets)?);
-            inner.push((cdn, refused));
+            let (cdn, refused) = (wanted.cdn, self.refused(wanted.cdn)?);
+            let kept = Kept {
+                refused: &refused,
+                held: &held,
+            };
+            targets.push(self.plan_target(terms, is_approved, wanted, kept)?);
+            inner.push(Inner { cdn, refused });
         }
         Ok(SetPlan {
             set: terms.set.to_owned(),
@@ -133,110 +139,6 @@ impl Planner<'_> {
         Ok(entries)
     }
 
-    #[expect(
-        clippy::too_many_lines,
-        reason = "a third of it is the plan's list of fields"
-    )]
-    fn plan_target(
-        &mut self,
-        terms: &Terms<'_>,
-        is_approved: bool,
-        wanted: Wanted<'_>,
-        (refused, held): (&[Entry], &[Key]),
-        sets: &BTreeMap<String, RecordedSet>,
-    ) -> Result<TargetPlan, StateError> {
-        let Wanted {
-            cdn,
-            tier,
-            ledger,
-            entries,
-            digest,
-        } = wanted;
-        let target = cdn.provider.target();
-        let contents = self.contents(ledger)?;
-        let is_unwritten = contents.entries.is_empty() && contents.open.is_empty();
-        let elsewhere = if is_unwritten {
-            self.elsewhere(target, sets)?
-        } else {
-            Rc::default()
-        };
-        let total = entries.len() as u64;
-        let past = Past {
-            contents: &contents,
-            refused,
-            held,
-            elsewhere: &elsewhere,
-        };
-        let mut found = diff(entries, past);
-        if self.is_adopted(terms, is_unwritten)? {
-            adopt(&mut found, &contents);
-        }
-        if terms.is_forced {
-            found.forced.append(&mut found.send);
-            found.forced.sort_unstable();
-        }
-        if self.options.only_forced {
-            found.send.clear();
-        }
-        let approve = if is_approved {
-            approvable(&found)
-        } else {
-            Vec::new()
-        };
-        let approved = if is_approved {
-            &approve
-        } else {
-            &contents.approved
-        };
-        let block = policy::restrict(
-            &mut found,
-            terms.limits,
-            approved,
-            contents.entries.len() as u64,
-        );
-        let unapproved = policy::unapproved(&found.send, approved);
-        let wire = cdn.wire.digest();
-        let plan = TargetPlan {
-            cdn: cdn.name.clone(),
-            target: target.to_owned(),
-            tier,
-            ledger: ledger.map(|ledger| ledger.id),
-            wire,
-            desired: digest,
-            total,
-            send: found.send,
-            forced: found.forced,
-            record: found.carried,
-            departed: found.departed,
-            unapproved,
-            approve,
-            refused: found.refused,
-            held: found.held,
-            open: found.open,
-            reasons: found.reasons,
-            first: first(ledger, wire),
-            block,
-            hold: self.hold(terms, cdn),
-        };
-        self.note_departures(&plan, &contents);
-        Ok(plan)
-    }
-
-    /// Whether what no ledger holds counts as told already.
-    fn is_adopted(&self, terms: &Terms<'_>, is_unwritten: bool) -> Result<bool, StateError> {
-        let is_new_set = is_unwritten && terms.on_create == OnCreate::Adopt;
-        let is_bootstrap =
-            self.options.bootstrap == Some(BootstrapChoice::Adopt) && self.is_new()?;
-        Ok(is_new_set || is_bootstrap)
-    }
-
-    fn contents(&self, ledger: Option<&RecordedLedger>) -> Result<LedgerContents, StateError> {
-        match self.records.zip(ledger) {
-            Some((records, ledger)) => records.contents(ledger.id, self.options.now_ms),
-            None => Ok(LedgerContents::default()),
-        }
-    }
-
     /// Whether somebody has approved the plan with that content.
     ///
     /// A plan that was shown before there was a state is not bound to one, so
@@ -257,66 +159,20 @@ impl Planner<'_> {
             _ => false,
         }))
     }
-
-    fn hold(&self, terms: &Terms<'_>, cdn: &Cdn) -> Option<Hold> {
-        let is_suspended = self
-            .suspended
-            .iter()
-            .any(|suspension| match &suspension.scope {
-                Scope::All => true,
-                Scope::Set(name) => *name == terms.set,
-                Scope::Cdn(name) => *name == cdn.name,
-            });
-        if is_suspended || terms.is_suspended || cdn.suspend {
-            return Some(Hold::Suspended);
-        }
-        let not_before = terms.not_before_ms.filter(|&at| at > self.options.now_ms);
-        not_before.map(Hold::NotBefore)
-    }
-}
-
-fn first(ledger: Option<&RecordedLedger>, wire: Digest) -> Option<First> {
-    match ledger {
-        None => Some(First::NewSet),
-        Some(ledger) if ledger.wire != wire => Some(First::WireChanged),
-        Some(_) => None,
-    }
-}
-
-/// Takes what the ledger has never held as told; what it owes stays owed.
-fn adopt(found: &mut Diff, contents: &LedgerContents) {
-    let holds = |entry: &Entry| {
-        let found = contents
-            .entries
-            .binary_search_by_key(&entry.key(), |entry| entry.key());
-        found.is_ok()
-    };
-    let (owed, new): (Vec<Entry>, Vec<Entry>) =
-        std::mem::take(&mut found.send).into_iter().partition(holds);
-    found.send = owed;
-    found.carried.extend(new);
-    found.carried.sort_unstable();
-    found.reasons.new = 0;
-}
-
-fn approvable(found: &Diff) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = found.send.iter().chain(&found.forced).copied().collect();
-    entries.sort_unstable();
-    entries
 }
 
 /// Items of an outer tier whose URLs an inner tier refused.
 fn held_back(
     expansion: &Expansion,
     wanted: &Wanted<'_>,
-    inner: &[(&Cdn, Rc<Vec<Entry>>)],
+    inner: &[Inner<'_>],
     planned: &[TargetPlan],
 ) -> Vec<Key> {
     let refusing: Vec<_> = inner
         .iter()
         .zip(planned)
-        .filter(|((_, refused), plan)| {
-            plan.tier < wanted.tier && plan.refused > 0 && !refused.is_empty()
+        .filter(|(inner, plan)| {
+            plan.tier < wanted.tier && plan.refused > 0 && !inner.refused.is_empty()
         })
         .map(|(inner, _)| inner)
         .collect();
@@ -325,7 +181,7 @@ fn held_back(
         return held;
     }
     expansion.for_each(|url, _| {
-        let is_refused = refusing.iter().any(|(cdn, refused)| {
+        let is_refused = refusing.iter().any(|Inner { cdn, refused }| {
             let key = Key::of(ItemKind::Url, cdn.wire.item(url.as_bytes()));
             refused
                 .binary_search_by_key(&key, |entry| entry.key())

@@ -1,23 +1,18 @@
 //! What was told of items that have left other sets: renamed and split sets
 //! send nothing again.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Planner;
 use crate::digest::Entry;
 use crate::plan::TargetPlan;
-use crate::plan::recorded::{LedgerContents, RecordedLedger, RecordedSet};
+use crate::plan::recorded::{LedgerContents, RecordedLedger};
 use crate::state::{Records, StateError};
 
 impl Planner<'_> {
     /// What other sets have lost at this target: what departs in this plan or
     /// has departed before, and all of a set that is no longer declared.
-    pub(super) fn elsewhere(
-        &mut self,
-        target: &str,
-        sets: &BTreeMap<String, RecordedSet>,
-    ) -> Result<Rc<Vec<Entry>>, StateError> {
+    pub(super) fn elsewhere(&mut self, target: &str) -> Result<Rc<Vec<Entry>>, StateError> {
         let Some(records) = self.records else {
             return Ok(Rc::default());
         };
@@ -25,7 +20,7 @@ impl Planner<'_> {
             return Ok(Rc::clone(known));
         }
         let mut entries = self.departing.get(target).cloned().unwrap_or_default();
-        for (name, set) in sets {
+        for (name, set) in &*self.sets {
             if let Some(ledger) = set.ledgers.get(target) {
                 let is_gone =
                     !self.declared.sets.contains_key(name) && !self.declared.broken.contains(name);

@@ -3,6 +3,7 @@
 
 mod compare;
 mod elsewhere;
+mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -79,7 +80,9 @@ struct Planner<'a> {
     declared: &'a Declared,
     records: Option<&'a Records>,
     options: &'a Options,
-    sets: BTreeMap<String, RecordedSet>,
+    /// By name.
+    sets: Rc<BTreeMap<String, RecordedSet>>,
+    /// By identity.
     targets: BTreeMap<String, TargetRecord>,
     suspended: Vec<Suspension>,
     /// Asked for and not answered yet.
@@ -110,14 +113,12 @@ impl<'a> Planner<'a> {
                 records.requests(true)?,
             ),
         };
+        let by_name = sets.into_iter().map(|set| (set.name.clone(), set));
         Ok(Self {
             declared,
             records,
             options,
-            sets: sets
-                .into_iter()
-                .map(|set| (set.name.clone(), set))
-                .collect(),
+            sets: Rc::new(by_name.collect()),
             targets: targets
                 .into_iter()
                 .map(|target| (target.identity.clone(), target))
@@ -134,7 +135,7 @@ impl<'a> Planner<'a> {
 
     fn run(mut self) -> Result<Planned, StateError> {
         let declared = self.declared;
-        let sets = std::mem::take(&mut self.sets);
+        let sets = Rc::clone(&self.sets);
         let only = self.options.only.as_ref();
         let wanted = declared.sets.values();
         let wanted = wanted.filter(|set| only.is_none_or(|only| *only == set.name));
@@ -142,13 +143,13 @@ impl<'a> Planner<'a> {
         let (known, new): (Vec<_>, Vec<_>) =
             wanted.partition(|set| self.is_known(set, recorded_as(set, declared, &sets)));
         for set in known.into_iter().chain(new) {
-            self.plan_set(set, &sets)?;
+            self.plan_set(set, recorded_as(set, declared, &sets))?;
         }
         let planned = &mut self.planned;
         planned.plan.sets.sort_by(|a, b| a.set.cmp(&b.set));
         let problems = std::mem::take(&mut self.problems).into_values();
         planned.problems = problems.flatten().collect();
-        self.plan_adhoc(&sets)?;
+        self.plan_adhoc(sets.get(ADHOC))?;
         self.planned.plan.bootstrap = self.bootstrap()?;
         Ok(self.planned)
     }
@@ -166,9 +167,8 @@ impl<'a> Planner<'a> {
     fn plan_set(
         &mut self,
         set: &'a DeclaredSet,
-        sets: &BTreeMap<String, RecordedSet>,
+        recorded: Option<&RecordedSet>,
     ) -> Result<(), StateError> {
-        let recorded = recorded_as(set, self.declared, sets);
         if let Some(unchanged) = recorded.and_then(|recorded| self.unchanged(set, recorded)) {
             self.planned.unchanged.insert(set.name.clone());
             self.planned.plan.sets.push(unchanged);
@@ -197,7 +197,7 @@ impl<'a> Planner<'a> {
                 digest,
             });
         }
-        let set_plan = self.compare(&Terms::of(set), recorded, wanted, Some(&expansion), sets)?;
+        let set_plan = self.compare(&Terms::of(set), recorded, wanted, Some(&expansion))?;
         if set_plan.targets.iter().any(|target| !target.is_fresh()) {
             self.planned.expansions.insert(set.name.clone(), expansion);
         }
@@ -206,7 +206,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The built-in set of URLs that somebody asked for and no manifest declares.
-    fn plan_adhoc(&mut self, sets: &BTreeMap<String, RecordedSet>) -> Result<(), StateError> {
+    fn plan_adhoc(&mut self, recorded: Option<&RecordedSet>) -> Result<(), StateError> {
         let mut marks: BTreeMap<&str, BTreeMap<Key, Vec<Mark>>> = BTreeMap::new();
         for request in &self.requests {
             let Ok(Ask::Adhoc { cdn, urls }) = Ask::of(request) else {
@@ -232,7 +232,6 @@ impl<'a> Planner<'a> {
         if marks.is_empty() {
             return Ok(());
         }
-        let recorded = sets.get(ADHOC);
         let wanted = marks.into_iter().map(|(cdn, marks)| {
             let cdn = &self.declared.cdns[cdn];
             let ledger = recorded.and_then(|recorded| recorded.ledgers.get(cdn.provider.target()));
@@ -249,7 +248,7 @@ impl<'a> Planner<'a> {
             }
         });
         let wanted = wanted.collect();
-        let set_plan = self.compare(&Terms::adhoc(), recorded, wanted, None, sets)?;
+        let set_plan = self.compare(&Terms::adhoc(), recorded, wanted, None)?;
         self.planned.plan.sets.push(set_plan);
         Ok(())
     }
