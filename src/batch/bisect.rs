@@ -1,36 +1,90 @@
-//! Bisection: a refused batch in parts, and parts that become one again.
+//! Bisection: a batch taken apart, and the order in which its parts are tried.
 
-use super::journal::Outcome;
+use std::ops::Range;
+
+use super::journal::{Cause, Outcome};
 use super::lane::{HaltKind, Lane, Settled, closed};
-use super::parcel::{Family, FamilyId, Parcel};
-use super::settle::{failed, too_many};
+use super::parcel::{Family, FamilyId, Parcel, Ticket};
+use super::settle::{PROBE_AFTER, failed, too_many};
 use super::verdict::Reason;
 
+/// A batch of fewer items would have a single URL in its first halves, and the
+/// one that is held back could be to blame instead of it.
+const HOLD_BACK_FROM: usize = 5;
+
 impl Lane {
-    /// Both halves of a probe meeting the fault again says that the target is
-    /// at fault, so they become one batch again.
-    pub(super) fn park(&mut self, mut parcel: Parcel, id: FamilyId, reason: &Reason) -> Settled {
+    /// Takes a parcel apart on a fault that may pass, to find out which of its
+    /// URLs brings the fault about. Of a whole batch one is held back: should
+    /// it be accepted at the end, what failed before and fails after is to blame.
+    pub(super) fn probe(&mut self, parcel: &Parcel, reason: &Reason) -> Settled {
+        let holds_back = parcel.family.is_none() && parcel.len() >= HOLD_BACK_FROM;
+        let kept = parcel.len() - usize::from(holds_back);
+        let id = parcel.family.unwrap_or_else(|| {
+            self.families.push(Family::of_faulty(parcel.len()));
+            FamilyId(self.families.len() - 1)
+        });
+        let part = |positions: Range<usize>| Parcel {
+            family: Some(id),
+            ..parcel.part(positions)
+        };
+        let family = &mut self.families[id.0];
+        if holds_back {
+            family.parked.push(part(kept..parcel.len()));
+        }
+        let pair = Some(family.new_pair());
+        let middle = kept.div_ceil(2);
+        let halves = [0..middle, middle..kept].map(|positions| Parcel {
+            pair,
+            ..part(positions)
+        });
+        self.divided(parcel, halves.into(), reason, false)
+    }
+
+    /// Sends the same items again, after everything else.
+    pub(super) fn step_back(&mut self, mut parcel: Parcel, reason: &Reason) -> Settled {
         let close = failed(&parcel, reason);
         parcel.no = None;
-        match self.families[id.0].parked.pop() {
-            None => self.families[id.0].parked.push(parcel),
-            Some(other) => {
-                let ticket = self.ticket();
-                self.parcels.insert(ticket, other.merged(parcel));
-                self.ready.push_back(ticket);
+        parcel.sends = 0;
+        if let Some(FamilyId(id)) = parcel.family.filter(|_| parcel.needs_witness()) {
+            for held_back in std::mem::take(&mut self.families[id].parked) {
+                self.queue_last(held_back);
             }
         }
+        self.queue_last(parcel);
         Settled {
             close,
             open: Vec::new(),
         }
     }
 
-    pub(super) fn release(&mut self, id: FamilyId) {
-        for parcel in std::mem::take(&mut self.families[id.0].parked) {
-            let ticket = self.ticket();
-            self.parcels.insert(ticket, parcel);
-            self.halves.push_front(ticket);
+    /// Sends what was held back of batches of which nothing else is left.
+    pub(super) fn release(&mut self) {
+        for id in 0..self.families.len() {
+            let is_part = |parcel: &Parcel| parcel.family == Some(FamilyId(id));
+            if !self.families[id].parked.is_empty() && !self.parcels.values().any(is_part) {
+                for held_back in std::mem::take(&mut self.families[id].parked) {
+                    self.queue_last(held_back);
+                }
+            }
+        }
+    }
+
+    fn queue_last(&mut self, mut parcel: Parcel) {
+        // Whoever asked for it goes first, but not with what fails again and again.
+        if parcel.is_forced() && parcel.suspicion.faults >= PROBE_AFTER {
+            parcel.batch.cause = Cause::Plan;
+        }
+        let ticket = self.ticket();
+        self.parcels.insert(ticket, parcel);
+        self.halves.push_back(ticket);
+    }
+
+    /// The target has accepted a call: it works, or did when the call arrived.
+    pub(super) fn bear_witness(&mut self, ticket: Ticket) {
+        let in_flight = &self.in_flight;
+        let waiting = self.parcels.iter_mut();
+        for (_, parcel) in waiting.filter(|(other, _)| !in_flight.contains(other)) {
+            parcel.suspicion.witness(ticket);
         }
     }
 

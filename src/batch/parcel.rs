@@ -15,6 +15,10 @@ pub struct Ticket(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct FamilyId(pub(super) usize);
 
+/// Names a split on a passing fault within its family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PairId(usize);
+
 /// A batch on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Parcel {
@@ -25,8 +29,10 @@ pub(super) struct Parcel {
     pub(super) family: Option<FamilyId>,
     /// Items of the part it came from; the whole has none.
     pub(super) parent_len: Option<usize>,
-    /// Passing faults in a row.
-    pub(super) faults: u32,
+    /// The split on a passing fault that it is a half of, in its family.
+    pub(super) pair: Option<PairId>,
+    /// Whether passing faults are its own.
+    pub(super) suspicion: Suspicion,
     /// Sends under its present number.
     pub(super) sends: u32,
 }
@@ -38,7 +44,8 @@ impl Parcel {
             no: None,
             family: None,
             parent_len: None,
-            faults: 0,
+            pair: None,
+            suspicion: Suspicion::default(),
             sends: 0,
         }
     }
@@ -49,6 +56,12 @@ impl Parcel {
 
     pub(super) fn is_forced(&self) -> bool {
         self.batch.cause == Cause::Forced
+    }
+
+    /// Whether it is a single URL that would be blamed if only the target were
+    /// known to work.
+    pub(super) fn needs_witness(&self) -> bool {
+        self.len() == 1 && self.suspicion.faults > 1 && !self.suspicion.is_suspect
     }
 
     /// The part with the items at `positions`, a child of this parcel.
@@ -81,11 +94,9 @@ impl Parcel {
             items,
         };
         Self {
-            no: None,
-            sends: 0,
+            family: self.family,
             parent_len: Some(self.len()),
-            batch,
-            ..*self
+            ..Self::new(batch)
         }
     }
 
@@ -93,33 +104,6 @@ impl Parcel {
     pub(super) fn halves(&self) -> [Self; 2] {
         let middle = self.len().div_ceil(2);
         [self.part(0..middle), self.part(middle..self.len())]
-    }
-
-    /// The two parcels as the one they were.
-    pub(super) fn merged(mut self, other: Self) -> Self {
-        self.batch.items.extend(other.batch.items);
-        for claim in other.batch.claims {
-            match self
-                .batch
-                .claims
-                .iter_mut()
-                .find(|mine| mine.ledger == claim.ledger)
-            {
-                Some(mine) => mine.entries.extend(claim.entries),
-                None => self.batch.claims.push(claim),
-            }
-        }
-        for claim in &mut self.batch.claims {
-            claim.entries.sort_unstable();
-        }
-        Self {
-            no: None,
-            family: None,
-            parent_len: None,
-            faults: 0,
-            sends: 0,
-            ..self
-        }
     }
 
     /// What is to be recorded when the items at `positions` are refused.
@@ -163,7 +147,36 @@ fn key(item: &str) -> Key {
     Key::of(ItemKind::Url, item.as_bytes())
 }
 
-/// What is known about the parts of one refused batch.
+/// What passing faults say about a parcel, as it is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Suspicion {
+    /// Faults that it has met.
+    pub(super) faults: u32,
+    /// It met one although the target worked.
+    pub(super) is_suspect: bool,
+    /// Calls that were under way at its last fault: the target may have taken
+    /// them before it failed.
+    under_way: BTreeSet<Ticket>,
+    /// Something that was sent after its last fault was accepted.
+    has_witness: bool,
+}
+
+impl Suspicion {
+    /// Another fault, with these calls under way.
+    pub(super) fn fault(&mut self, is_left_alone: bool, under_way: &BTreeSet<Ticket>) {
+        self.is_suspect |= self.has_witness || is_left_alone;
+        self.faults += 1;
+        self.under_way.clone_from(under_way);
+        self.has_witness = false;
+    }
+
+    /// The target has accepted the call `ticket`.
+    pub(super) fn witness(&mut self, ticket: Ticket) {
+        self.has_witness |= self.faults > 0 && !self.under_way.contains(&ticket);
+    }
+}
+
+/// What is known about the parts of one batch that was taken apart.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Family {
     /// Some part was accepted: the target works, so what fails is to blame.
@@ -172,8 +185,42 @@ pub(super) struct Family {
     pub(super) refused: usize,
     /// Disjoint parts of few URLs refused while nothing was accepted.
     pub(super) dead_ends: usize,
-    /// Split on a fault that may pass, to find out whether it does.
-    pub(super) is_probe: bool,
-    /// Halves of a probe that met the fault again.
+    /// Held back as long as other parts are left to be tried.
     pub(super) parked: Vec<Parcel>,
+    /// Items not accepted yet, where the whole batch met passing faults.
+    left: Option<usize>,
+    /// By pair: whether one half was accepted, so that the fault that led to
+    /// the split came from the other.
+    pairs: Vec<bool>,
+}
+
+impl Family {
+    /// The parts of a batch of so many items that met passing faults.
+    pub(super) fn of_faulty(items: usize) -> Self {
+        Self {
+            left: Some(items),
+            ..Self::default()
+        }
+    }
+
+    /// The two halves of a part that met passing faults.
+    pub(super) fn new_pair(&mut self) -> PairId {
+        self.pairs.push(false);
+        PairId(self.pairs.len() - 1)
+    }
+
+    /// A part was accepted.
+    pub(super) fn accept(&mut self, part: &Parcel) {
+        self.is_accepted = true;
+        self.left = self.left.map(|left| left - part.len());
+        if let Some(PairId(pair)) = part.pair {
+            self.pairs[pair] = true;
+        }
+    }
+
+    /// Whether whatever shared an earlier fault with `part` was accepted.
+    pub(super) fn leaves_only(&self, part: &Parcel) -> bool {
+        let is_last = self.left == Some(part.len());
+        is_last || part.pair.is_some_and(|PairId(pair)| self.pairs[pair])
+    }
 }

@@ -3,25 +3,29 @@
 use super::backoff;
 use super::journal::{Close, Outcome};
 use super::lane::{Halt, HaltKind, Lane, LookUp, Settled, closed};
-use super::parcel::{Family, FamilyId, Parcel, Ticket};
+use super::parcel::{FamilyId, Parcel, Ticket};
 use super::verdict::{Reason, Verdict};
 
 /// So many URLs refused out of one batch, or parts no larger than this refused
 /// in two places with nothing accepted, and the target counts as misconfigured.
 const SUSPICIOUS: usize = 8;
 
-/// Passing faults in a row after which a batch is halved, to find out whether
+/// Passing faults of one batch after which it is halved, to find out whether
 /// one of its URLs brings them about.
-const PROBE_AFTER: u32 = 3;
+pub(super) const PROBE_AFTER: u32 = 3;
 
-/// Passing faults in a row after which a single URL is blamed, provided that
-/// another part of its batch was accepted.
+/// The same for one that has met them while the target worked.
+const PROBE_SUSPECT_AFTER: u32 = 2;
+
+/// Passing faults of a single URL after which it is blamed, provided that it
+/// met them while the target worked.
 const BLAME_AFTER: u32 = 3;
 
 /// A CDN's own estimate holds the next tier back no longer than this.
 pub const LONGEST_ESTIMATE_MS: u64 = 10 * 60 * 1000;
 
-/// A batch whose outcome stayed unknown so often is given up and planned anew.
+/// A batch is sent so often under one number; that its outcome is still
+/// unknown then counts as a passing fault.
 const UNKNOWN_SENDS: u32 = 2;
 
 impl Lane {
@@ -69,9 +73,18 @@ impl Lane {
         now_ms: i64,
         random: f64,
     ) -> Settled {
-        let Some(mut parcel) = self.arrived(ticket) else {
+        let Some(parcel) = self.arrived(ticket) else {
             return Settled::default();
         };
+        if matches!(verdict, Verdict::Accepted { .. }) {
+            self.bear_witness(ticket);
+        }
+        let settled = self.judge(parcel, verdict, now_ms, random);
+        self.release();
+        settled
+    }
+
+    fn judge(&mut self, parcel: Parcel, verdict: Verdict, now_ms: i64, random: f64) -> Settled {
         match verdict {
             Verdict::Accepted {
                 receipt,
@@ -90,7 +103,6 @@ impl Lane {
             }
             Verdict::Transient(reason) => {
                 self.back_off(now_ms, random);
-                parcel.faults += 1;
                 self.passing_fault(parcel, reason, now_ms)
             }
             Verdict::Unauthorized(reason) => {
@@ -132,7 +144,9 @@ impl Lane {
             code: "no answer".to_owned(),
             message: message.to_owned(),
         };
-        self.again(parcel, &reason)
+        let settled = self.passing_fault(parcel, reason, now_ms);
+        self.release();
+        settled
     }
 
     /// A batch could not be sent at all: nothing of it reached the CDN.
@@ -168,8 +182,7 @@ impl Lane {
         self.tally.batches += 1;
         self.tally.accepted += parcel.len() as u64;
         if let Some(FamilyId(id)) = parcel.family {
-            self.families[id].is_accepted = true;
-            self.release(FamilyId(id));
+            self.families[id].accept(parcel);
         }
         let told_ms = estimate_ms.unwrap_or(0).min(LONGEST_ESTIMATE_MS);
         let gate_ms = Some(now_ms.saturating_add_unsigned(self.settings.settle_ms.max(told_ms)));
@@ -188,7 +201,6 @@ impl Lane {
             return self.culprits_named(parcel, &[0], reason, now_ms);
         }
         let id = self.family_of(parcel);
-        self.release(id);
         let family = &mut self.families[id.0];
         // Only a part that came from a larger one counts: its own parts are not disjoint from it.
         let is_dead_end = parcel.len() <= SUSPICIOUS
@@ -215,7 +227,6 @@ impl Lane {
         let refusals = parcel.refusals(culprits, &reason, self.settings.cdn, now_ms);
         self.tally.refused += culprits.len() as u64;
         let id = self.family_of(parcel);
-        self.release(id);
         self.families[id.0].refused += culprits.len();
         let mut settled = if self.families[id.0].refused >= SUSPICIOUS && !rest.is_empty() {
             self.suspicious(parcel, &reason)
@@ -249,35 +260,30 @@ impl Lane {
         self.split(parcel, parcel.family, &reason, false)
     }
 
+    /// A fault that may pass: wait, or find out which URL brings it about. The
+    /// target is to blame for as long as everything fails, so a fault counts
+    /// against a URL only where something else was accepted in between.
     fn passing_fault(&mut self, mut parcel: Parcel, reason: Reason, now_ms: i64) -> Settled {
-        let Some(FamilyId(id)) = parcel.family else {
-            if parcel.faults < PROBE_AFTER || parcel.len() == 1 {
-                return self.again(parcel, &reason);
-            }
-            parcel.faults = 0;
-            self.families.push(Family {
-                is_probe: true,
-                ..Family::default()
-            });
-            let id = FamilyId(self.families.len() - 1);
-            return self.split(&parcel, Some(id), &reason, false);
+        let family = parcel.family.map(|id| &self.families[id.0]);
+        let is_left_alone = family.is_some_and(|family| family.leaves_only(&parcel));
+        let may_blame = family.is_some_and(|family| family.is_accepted);
+        parcel.suspicion.fault(is_left_alone, &self.in_flight);
+        let (faults, is_suspect) = (parcel.suspicion.faults, parcel.suspicion.is_suspect);
+        let patience = if is_suspect {
+            PROBE_SUSPECT_AFTER
+        } else {
+            PROBE_AFTER
         };
-        let family = &self.families[id];
-        if family.is_accepted {
-            let patience = if parcel.len() == 1 {
-                BLAME_AFTER
-            } else {
-                BLAME_AFTER - 1
-            };
-            if parcel.faults >= patience {
-                return self.refused(&parcel, reason, now_ms);
-            }
+        if parcel.len() > 1 && faults >= patience {
+            return self.probe(&parcel, &reason);
+        }
+        if parcel.len() == 1 && is_suspect && may_blame && faults >= BLAME_AFTER {
+            return self.culprits_named(&parcel, &[0], reason, now_ms);
+        }
+        if parcel.family.is_none() && faults == 1 && parcel.sends < UNKNOWN_SENDS {
             return self.again(parcel, &reason);
         }
-        if family.is_probe {
-            return self.park(parcel, FamilyId(id), &reason);
-        }
-        self.again(parcel, &reason)
+        self.step_back(parcel, &reason)
     }
 
     /// Sends the same items again, as a new batch.
@@ -344,7 +350,7 @@ pub(super) fn too_many(reason: &Reason) -> Reason {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
     use super::*;
     use crate::batch::journal::BatchNo;
@@ -367,10 +373,15 @@ mod tests {
     }
 
     fn lane(items: usize) -> Lane {
+        busy_lane(items, 1)
+    }
+
+    /// A lane with so many calls under way at once.
+    fn busy_lane(items: usize, concurrency: usize) -> Lane {
         let settings = Settings {
             target: TargetId(1),
             max_items: 1000,
-            concurrency: 1,
+            concurrency,
             settle_ms: 5000,
             cdn: Digest::of(b""),
         };
@@ -383,34 +394,31 @@ mod tests {
         let names: Vec<String> = (0..items)
             .map(|n| format!("https://cdn.example/{n}"))
             .collect();
-        let key = |item: &str| Key::of(ItemKind::Url, item.as_bytes());
-        let mut pending: Vec<Entry> = names
-            .iter()
-            .map(|item| Entry::new(key(item), Mark::of(&[None])))
-            .collect();
-        pending.sort_unstable();
-        let source = ListSource::new(names.iter().map(|item| (key(item), item.as_str().into())));
-        lane.add(Work::new(
-            "set",
-            LedgerId(1),
-            Class::Planned,
-            pending,
-            Box::new(source),
-        ));
+        lane.add(work("set", 1, Class::Planned, &names));
         lane
     }
 
+    fn work(set: &str, ledger: i64, class: Class, items: &[String]) -> Work {
+        let key = |item: &str| Key::of(ItemKind::Url, item.as_bytes());
+        let entries = items.iter();
+        let mut pending: Vec<Entry> = entries
+            .map(|item| Entry::new(key(item), Mark::of(&[None])))
+            .collect();
+        pending.sort_unstable();
+        let source = ListSource::new(items.iter().map(|item| (key(item), item.as_str().into())));
+        Work::new(set, LedgerId(ledger), class, pending, Box::new(source))
+    }
+
     /// Plays a lane to its end in invented time; every number that the journal
-    /// gave must have been closed by then.
-    fn play(lane: &mut Lane, mut cdn: impl FnMut(&[&str], i64) -> Verdict) -> Played {
+    /// gave must have been closed by then. Answers come in the order of calls;
+    /// `None` is a call whose connection breaks.
+    fn play_on(lane: &mut Lane, mut cdn: impl FnMut(&[&str], i64) -> Option<Verdict>) -> Played {
         let (mut now, mut last_no, mut open) = (0, 0, BTreeSet::new());
+        let mut under_way = VecDeque::new();
         let mut played = Played::default();
         loop {
-            let ticket = match lane.next(now) {
-                Next::Wait(at) => {
-                    now = now.max(at);
-                    continue;
-                }
+            let next = lane.next(now);
+            let ticket = match next {
                 Next::Open(ticket, _) => {
                     last_no += 1;
                     open.insert(BatchNo(last_no));
@@ -418,8 +426,30 @@ mod tests {
                     ticket
                 }
                 Next::Send(ticket, _) => ticket,
-                Next::Done => break,
-                next => panic!("{next:?} with nothing under way"),
+                Next::Wait(at) if under_way.is_empty() => {
+                    now = now.max(at);
+                    continue;
+                }
+                Next::Done if under_way.is_empty() => break,
+                Next::LookUp => panic!("nothing here is looked up"),
+                Next::Wait(_) | Next::Busy | Next::Done => {
+                    let (ticket, verdict) = under_way.pop_front().expect("something is under way");
+                    let settled = match verdict {
+                        Some(verdict) => lane.answered(ticket, verdict, now, 1.0),
+                        None => lane.lost(ticket, "the connection broke", now, 1.0),
+                    };
+                    for (ticket, _) in settled.open {
+                        last_no += 1;
+                        open.insert(BatchNo(last_no));
+                        lane.journalled(ticket, BatchNo(last_no));
+                    }
+                    if let Some(close) = settled.close {
+                        assert!(open.remove(&close.no), "closed twice");
+                        let refusals = close.refusals.into_iter();
+                        played.refused.extend(refusals.map(|refusal| refusal.item));
+                    }
+                    continue;
+                }
             };
             let items: Vec<String> = lane.items(ticket).iter().map(ToString::to_string).collect();
             let items: Vec<&str> = items.iter().map(String::as_str).collect();
@@ -427,23 +457,11 @@ mod tests {
             played.longest_batch = played.longest_batch.max(items.len());
             assert!(played.calls < 10_000, "no end in sight");
             let verdict = cdn(&items, now);
-            if matches!(verdict, Verdict::Accepted { .. }) {
-                played
-                    .accepted
-                    .extend(items.iter().map(ToString::to_string));
+            if matches!(verdict, Some(Verdict::Accepted { .. })) {
+                let accepted = items.iter().map(ToString::to_string);
+                played.accepted.extend(accepted);
             }
-            let settled = lane.answered(ticket, verdict, now, 1.0);
-            for (ticket, _) in settled.open {
-                last_no += 1;
-                open.insert(BatchNo(last_no));
-                lane.journalled(ticket, BatchNo(last_no));
-            }
-            if let Some(close) = settled.close {
-                assert!(open.remove(&close.no), "closed twice");
-                played
-                    .refused
-                    .extend(close.refusals.into_iter().map(|refusal| refusal.item));
-            }
+            under_way.push_back((ticket, verdict));
         }
         played.left = lane.left();
         for close in lane.vacate("the end") {
@@ -452,6 +470,10 @@ mod tests {
         assert_eq!(open, BTreeSet::new(), "left open");
         played.elapsed_ms = now;
         played
+    }
+
+    fn play(lane: &mut Lane, mut cdn: impl FnMut(&[&str], i64) -> Verdict) -> Played {
+        play_on(lane, |items, now| Some(cdn(items, now)))
     }
 
     fn reason(code: &str) -> Reason {
@@ -584,6 +606,99 @@ mod tests {
         });
         assert_eq!(played.accepted.len(), 999);
         assert_eq!(played.refused, BTreeSet::from([bad.to_owned()]));
+    }
+
+    /// An hour of trouble begins with the call counted `onset` from 0, while one
+    /// of so many URLs always brings the fault about.
+    fn check_outage(items: usize, poison: usize, onset: usize, concurrency: usize) {
+        let hour_ms = 3_600_000;
+        let poison = format!("https://cdn.example/{poison}");
+        let (mut calls, mut over_ms) = (0, 0);
+        let played = play(&mut busy_lane(items, concurrency), |items, now| {
+            if calls == onset {
+                over_ms = now + hour_ms;
+            }
+            calls += 1;
+            if now < over_ms || items.contains(&poison.as_str()) {
+                Verdict::Transient(reason("30000"))
+            } else {
+                accepted()
+            }
+        });
+        let case = format!("{poison} of {items}, from call {onset} on, {concurrency} at once");
+        assert_eq!(played.refused, BTreeSet::from([poison]), "{case}");
+        assert_eq!(played.accepted.len(), items - 1, "{case}");
+        assert!(played.calls < 100, "{} calls: {case}", played.calls);
+    }
+
+    #[test]
+    fn an_outage_amid_a_bisection_blames_nobody_but_the_culprit() {
+        for items in [2, 3, 4, 5, 6, 20] {
+            for (poison, onset) in (0..items).flat_map(|at| (0..40).map(move |on| (at, on))) {
+                for concurrency in [1, 2, 4] {
+                    check_outage(items, poison, onset, concurrency);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_urls_that_always_bring_the_passing_fault_keep_nothing_else_back() {
+        for (first, second) in [(3, 4), (3, 16), (10, 11), (0, 18)] {
+            let bad = [first, second].map(|n| format!("https://cdn.example/{n}"));
+            let played = play(&mut lane(20), |items, _| {
+                if items.iter().any(|item| bad.iter().any(|bad| bad == item)) {
+                    Verdict::Transient(reason("30000"))
+                } else {
+                    accepted()
+                }
+            });
+            assert_eq!(played.accepted.len(), 18);
+            assert_eq!(played.refused, BTreeSet::from(bad));
+        }
+    }
+
+    #[test]
+    fn a_url_that_always_breaks_the_connection_is_found_and_holds_up_no_other_batch() {
+        let bad = "https://cdn.example/321";
+        let mut before_others = None;
+        let mut calls = 0;
+        let played = play_on(&mut lane(2500), |items, _| {
+            calls += 1;
+            if items.contains(&bad) {
+                return None;
+            }
+            before_others.get_or_insert(calls);
+            Some(accepted())
+        });
+        assert_eq!(played.accepted.len(), 2499);
+        assert_eq!(played.refused, BTreeSet::from([bad.to_owned()]));
+        assert_eq!(before_others, Some(3), "calls before another batch went");
+        assert!(played.calls < 100, "{} calls", played.calls);
+    }
+
+    #[test]
+    fn what_was_asked_for_and_fails_alone_gives_way_to_the_rest() {
+        let hour_ms = 3_600_000;
+        let urgent = "https://cdn.example/urgent";
+        let mut lane = lane(1500);
+        lane.add(work("other", 2, Class::Forced, &[urgent.to_owned()]));
+        let (mut others, mut others_done_ms) = (0, None);
+        let played = play(&mut lane, |items, now| {
+            if items.contains(&urgent) && now < hour_ms {
+                return Verdict::Transient(reason("30000"));
+            }
+            if !items.contains(&urgent) {
+                others += items.len();
+            }
+            if others == 1500 {
+                others_done_ms.get_or_insert(now);
+            }
+            accepted()
+        });
+        assert_eq!((played.accepted.len(), played.refused.len()), (1501, 0));
+        let done_ms = others_done_ms.expect("the others were accepted");
+        assert!(done_ms < hour_ms / 60, "after {done_ms} ms");
     }
 
     #[test]

@@ -81,8 +81,10 @@ pub struct Bootstrap {
 pub struct SetPlan {
     /// Its name.
     pub set: String,
-    /// Hashes name, desired digests, serial and limits: what an approval names.
+    /// What an approval names: the plan's content, and the state where there is one.
     pub id: Digest,
+    /// The same whatever the state: what a saved plan is compared by.
+    pub content: Digest,
     /// Where the set is declared; `None` for the built-in `adhoc`.
     pub place: Option<Place>,
     /// Tier by tier, inner first.
@@ -149,6 +151,13 @@ impl TargetPlan {
         (self.send.len() + self.forced.len()) as u64
     }
 
+    /// Whether carrying it out records anything: a blocked one marks nothing,
+    /// and of one that is held only what is adopted is recorded.
+    pub fn is_begun(&self) -> bool {
+        let is_blocked = self.block.is_some() && self.items() == 0 && self.approve.is_empty();
+        (self.hold.is_none() && !is_blocked) || !self.record.is_empty()
+    }
+
     /// The plan of a target whose ledger is known to hold what is desired.
     pub fn fresh(
         cdn: &str,
@@ -196,8 +205,8 @@ pub enum First {
     WireChanged,
 }
 
-/// The id of a set's plan.
-pub fn id(set: &str, serial: u64, limits: LimitsSpec, desired: &[(&str, Digest)]) -> Digest {
+/// The digest of a set's plan, whatever the state it was made against.
+pub fn content(set: &str, serial: u64, limits: LimitsSpec, desired: &[(&str, Digest)]) -> Digest {
     let serial = serial.to_be_bytes();
     let max_urls = limits.max_urls.to_be_bytes();
     let share = limits.max_share_percent.map_or([0xff; 4], u32::to_be_bytes);
@@ -207,4 +216,12 @@ pub fn id(set: &str, serial: u64, limits: LimitsSpec, desired: &[(&str, Digest)]
         parts.push(&digest.0);
     }
     Digest::of_parts(parts)
+}
+
+/// The id of a plan with that content, made against the state of that lineage:
+/// an approval must not outlive the state, for a new one begins like the old.
+pub fn id(content: Digest, lineage: Option<&str>) -> Digest {
+    lineage.map_or(content, |lineage| {
+        Digest::of_parts([&b"plan of a state"[..], lineage.as_bytes(), &content.0])
+    })
 }

@@ -16,7 +16,7 @@ pub struct SavedPlan {
     pub format: String,
     /// The state it was made against; `None` where there was none.
     pub lineage: Option<String>,
-    /// Name and plan id of every set with something to send.
+    /// Every set with something to send.
     pub sets: Vec<SavedSet>,
 }
 
@@ -26,7 +26,7 @@ pub struct SavedPlan {
 pub struct SavedSet {
     /// `metadata.name`.
     pub name: String,
-    /// The plan's id.
+    /// Digest of the plan's content.
     pub plan: String,
     /// Items it would send.
     pub items: u64,
@@ -59,7 +59,7 @@ impl SavedPlan {
             sets: sets
                 .map(|set| SavedSet {
                     name: set.set.clone(),
-                    plan: set.id.to_string(),
+                    plan: set.content.to_string(),
                     items: set.targets.iter().map(super::TargetPlan::items).sum(),
                 })
                 .collect(),

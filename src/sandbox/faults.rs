@@ -26,6 +26,9 @@ pub struct Poison {
     /// Whether the fault's reason names the URL.
     #[serde(default)]
     pub named: bool,
+    /// Whether the connection ends instead, without an answer.
+    #[serde(default)]
+    pub drops: bool,
 }
 
 fn invalid_parameter() -> u32 {

@@ -105,6 +105,7 @@ impl Sandbox {
             url: url.to_owned(),
             code: 30_001,
             named,
+            drops: false,
         };
         self.world().faults.poison.push(poison);
     }

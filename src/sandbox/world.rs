@@ -145,9 +145,11 @@ impl World {
             _ => Vec::new(),
         };
         let failure = self.faults.take(&request.operation);
+        let mut drops = self.faults.poison.iter().filter(|poison| poison.drops);
         let manner = match &failure {
             Some(Failure::DropReply) => Manner::Dropped,
             Some(Failure::Hang) => Manner::Never,
+            None if drops.any(|poison| urls.contains(&poison.url)) => Manner::Dropped,
             _ => Manner::Sent,
         };
         if let Some(reply) = failure.and_then(|failure| self.fail(failure, &request, &urls)) {

@@ -205,8 +205,9 @@ fn unforce_refused(conn: &Connection, close: &Close) -> Result<()> {
 
 /// The claim overlays its ledger from now on; what asked for it is done.
 fn accept(conn: &Connection, target: TargetId, close: &Close, claim: &Claim) -> Result<()> {
-    let sql = "UPDATE ledger SET overlay = overlay + ?, gate_ms = coalesce(?, gate_ms)
-        WHERE id = ?";
+    let sql = "UPDATE ledger SET overlay = overlay + ?1,
+            gate_ms = max(coalesce(?2, gate_ms), coalesce(gate_ms, ?2))
+        WHERE id = ?3";
     conn.prepare_cached(sql)?.execute(params![
         claim.entries.len(),
         close.gate_ms,

@@ -14,6 +14,8 @@ use super::{Result, StateError, bucket};
 pub struct Records {
     connection: Connection,
     meta: Meta,
+    /// `false` in memory: the next run has another one.
+    is_lasting: bool,
 }
 
 /// What the state says about itself; `serial` as of when it was opened.
@@ -65,7 +67,18 @@ pub struct Halt {
 impl Records {
     pub(super) fn new(connection: Connection) -> Result<Self> {
         let meta = read_meta(&connection)?;
-        Ok(Self { connection, meta })
+        Ok(Self {
+            connection,
+            meta,
+            is_lasting: true,
+        })
+    }
+
+    pub(super) fn in_memory(connection: Connection) -> Result<Self> {
+        Ok(Self {
+            is_lasting: false,
+            ..Self::new(connection)?
+        })
     }
 
     /// Nothing at all, for as long as a file is being put in its place.
@@ -104,6 +117,12 @@ impl Records {
     /// Drawn when the state was made; part of every batch's id.
     pub fn lineage(&self) -> &str {
         &self.meta.lineage
+    }
+
+    /// The lineage that the ids of plans are bound to; none where the state is
+    /// gone before anybody could name a plan.
+    pub fn lasting_lineage(&self) -> Option<&str> {
+        self.is_lasting.then(|| self.lineage())
     }
 
     /// Whether no plan has ever been let through: then nobody knows what the

@@ -53,7 +53,7 @@ impl Store {
         let conn = Connection::open_in_memory()?;
         schema::create(&conn, now_ms)?;
         Ok(Self {
-            records: Records::new(conn)?,
+            records: Records::in_memory(conn)?,
             commit: None,
             home: None,
         })

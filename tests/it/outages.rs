@@ -241,6 +241,7 @@ fn check_poison(position: usize, code: u32, named: bool, at_most: usize) {
             url: url.clone(),
             code,
             named,
+            drops: false,
         }],
         ..Faults::default()
     };
@@ -277,6 +278,77 @@ fn a_poisoned_url_among_a_thousand_costs_at_most_21_calls_and_999_go_out() {
 #[test]
 fn a_url_that_brings_about_faults_of_the_service_is_found_too() {
     check_poison(640, 30_000, false, 60);
+}
+
+/// A URL that brings about faults of the service, or a broken connection.
+fn bad(url: &str, drops: bool) -> Faults {
+    let poison = Poison {
+        url: url.to_owned(),
+        code: 30_000,
+        named: false,
+        drops,
+    };
+    Faults {
+        poison: vec![poison],
+        ..Faults::default()
+    }
+}
+
+fn refused(store: &Store) -> Vec<String> {
+    let target = store.targets().unwrap()[0].id;
+    let refusals = store.refusals(target).unwrap().into_iter();
+    refusals.map(|refusal| refusal.item).collect()
+}
+
+/// An hour of trouble begins amid the search for the URL at `position`.
+fn check_outage_amid_search(position: usize, begins_ms: i64) {
+    let (site, sandbox) = (Site::new(23), start());
+    let rate = "rateLimit: { requests: 1/10s, urls: 1000000000/1s }";
+    site.cdn("dm", &sandbox, &[rate]);
+    site.set("bags", &[assets("bag", 20)]);
+    let mut good = urls("bag", 20);
+    let url = good.remove(position);
+    sandbox.set_faults(bad(&url, false));
+    let service = Arc::clone(&sandbox);
+    site.clock.at(begins_ms, move || {
+        service.fail(Failure::Code(30_000), None);
+    });
+    let (service, faults) = (Arc::clone(&sandbox), bad(&url, false));
+    site.clock.at(begins_ms + HOUR_MS, move || {
+        service.set_faults(faults);
+    });
+    let mut store = site.store();
+    site.reconcile(&mut store);
+    assert_eq!(refused(&store), [url], "from {begins_ms} ms on");
+    check_each_once(&sandbox, &good);
+}
+
+#[test]
+fn an_outage_amid_the_search_for_a_bad_url_blames_no_other() {
+    for position in [3, 16] {
+        for begins_s in (5..135).step_by(10) {
+            check_outage_amid_search(position, begins_s * 1000);
+        }
+    }
+}
+
+#[test]
+fn a_url_that_breaks_the_connection_is_found_while_the_rest_goes_out() {
+    let (site, sandbox) = (Site::new(29), start());
+    site.cdn("dm", &sandbox, &["batch: { maxUrls: 100 }", UNLIMITED]);
+    site.set("bags", &[assets("bag", 300)]);
+    let mut good = urls("bag", 300);
+    let url = good.remove(41);
+    sandbox.set_faults(bad(&url, true));
+    let mut store = site.store();
+    let outcome = site.reconcile(&mut store);
+    assert_eq!(refused(&store), [url]);
+    check_each_once(&sandbox, &good);
+    assert_eq!(outcome.left.items(), 0);
+    let calls = invalidations(&sandbox);
+    let first = calls.iter().position(|call| call.accepted);
+    assert!(first < Some(3), "{first:?} calls before another batch went");
+    assert!(calls.len() < 60, "{} calls", calls.len());
 }
 
 /// Two Cdns, one in front of the other.

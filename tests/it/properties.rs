@@ -61,6 +61,7 @@ fn faults(urls: Vec<String>) -> impl Strategy<Value = Faults> {
         url,
         code: 30_001,
         named,
+        drops: false,
     });
     (vec(rule, 0..8), vec(poison, 0..2)).prop_map(|(rules, poison)| Faults {
         latency_ms: 0,

@@ -296,6 +296,28 @@ fn accepted_claims_read_the_same_before_and_after_folding() {
 }
 
 #[test]
+fn a_gate_is_as_late_as_the_latest_answer_asked_for_whatever_came_after() {
+    let mut store = Store::in_memory(NOW).unwrap();
+    let id = adopt(&mut store, "spring", &["a@1"]);
+    for gate_ms in [NOW + 590_000, NOW + 5_000] {
+        let batch = open(&mut store, id, &["a@2"]);
+        let close = Close {
+            no: batch.no,
+            outcome: accepted(),
+            refusals: Vec::new(),
+            gate_ms: Some(gate_ms),
+        };
+        let step = Step {
+            close: vec![close],
+            ..Step::default()
+        };
+        store.step(step, NOW).unwrap();
+        let gate_ms = store.sets().unwrap()[0].ledgers["cdn"].gate_ms;
+        assert_eq!(gate_ms, Some(NOW + 590_000));
+    }
+}
+
+#[test]
 fn a_serial_grows_only_when_a_ledger_changes() {
     let mut store = Store::in_memory(NOW).unwrap();
     adopt(&mut store, "spring", &["a@1"]);

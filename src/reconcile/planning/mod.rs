@@ -2,6 +2,8 @@
 //! same for `plan`, `reconcile` and everything that shows either.
 
 mod compare;
+mod elsewhere;
+mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -14,7 +16,7 @@ use crate::expand::Expansion;
 use crate::manifest::Problem;
 use crate::plan::recorded::RecordedSet;
 use crate::plan::{self, Bootstrap, Plan, SetPlan, TargetPlan};
-use crate::state::{Records, StateError, Suspension, TargetRecord};
+use crate::state::{Records, Request, StateError, Suspension, TargetRecord};
 use compare::{Terms, Wanted};
 
 /// Items that a state without a past lets go without a word.
@@ -92,13 +94,21 @@ struct Planner<'a> {
     declared: &'a Declared,
     records: Option<&'a Records>,
     options: &'a Options,
-    sets: BTreeMap<String, RecordedSet>,
+    /// By name.
+    sets: Rc<BTreeMap<String, RecordedSet>>,
+    /// By identity.
     targets: BTreeMap<String, TargetRecord>,
     suspended: Vec<Suspension>,
+    /// Asked for and not answered yet.
+    requests: Vec<Request>,
     /// By target: what it refused.
     refusals: BTreeMap<String, Rc<Vec<Entry>>>,
-    /// By target: what sets have lost there.
+    /// By target: what sets have lost there, in this plan or before.
     elsewhere: BTreeMap<String, Rc<Vec<Entry>>>,
+    /// By target: what sets lose there in this plan.
+    departing: BTreeMap<String, Vec<Entry>>,
+    /// By set: findings of the expansion.
+    problems: BTreeMap<String, Vec<Problem>>,
     planned: Planned,
 }
 
@@ -108,60 +118,78 @@ impl<'a> Planner<'a> {
         records: Option<&'a Records>,
         options: &'a Options,
     ) -> Result<Self, StateError> {
-        let (sets, targets, suspended) = match records {
+        let (sets, targets, suspended, requests) = match records {
             None => Default::default(),
-            Some(records) => (records.sets()?, records.targets()?, records.suspensions()?),
+            Some(records) => (
+                records.sets()?,
+                records.targets()?,
+                records.suspensions()?,
+                records.requests(true)?,
+            ),
         };
+        let by_name = sets.into_iter().map(|set| (set.name.clone(), set));
         Ok(Self {
             declared,
             records,
             options,
-            sets: sets
-                .into_iter()
-                .map(|set| (set.name.clone(), set))
-                .collect(),
+            sets: Rc::new(by_name.collect()),
             targets: targets
                 .into_iter()
                 .map(|target| (target.identity.clone(), target))
                 .collect(),
             suspended,
+            requests,
             refusals: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
+            departing: BTreeMap::new(),
+            problems: BTreeMap::new(),
             planned: Planned::default(),
         })
     }
 
     fn run(mut self) -> Result<Planned, StateError> {
         let declared = self.declared;
-        let sets = std::mem::take(&mut self.sets);
-        for set in declared.sets.values() {
-            if self
-                .options
-                .only
-                .as_ref()
-                .is_none_or(|only| *only == set.name)
-            {
-                self.plan_set(set, &sets)?;
-            }
+        let sets = Rc::clone(&self.sets);
+        let only = self.options.only.as_ref();
+        let wanted = declared.sets.values();
+        let wanted = wanted.filter(|set| only.is_none_or(|only| *only == set.name));
+        // A new set may take over what another one loses, which is known only then.
+        let (known, new): (Vec<_>, Vec<_>) =
+            wanted.partition(|set| self.is_known(set, recorded_as(set, declared, &sets)));
+        for set in known.into_iter().chain(new) {
+            self.plan_set(set, recorded_as(set, declared, &sets))?;
         }
-        self.plan_adhoc(&sets)?;
-        self.bootstrap()?;
+        let planned = &mut self.planned;
+        planned.plan.sets.sort_by(|a, b| a.set.cmp(&b.set));
+        let problems = std::mem::take(&mut self.problems).into_values();
+        planned.problems = problems.flatten().collect();
+        self.plan_adhoc(sets.get(ADHOC))?;
+        self.planned.plan.bootstrap = self.bootstrap()?;
         Ok(self.planned)
+    }
+
+    /// Whether something is recorded of the set at each of its targets.
+    fn is_known(&self, set: &DeclaredSet, recorded: Option<&RecordedSet>) -> bool {
+        let is_known_at = |cdn: &Cdn| {
+            let ledger = recorded?.ledgers.get(cdn.provider.target())?;
+            Some(ledger.count > 0)
+        };
+        self.tiers(set)
+            .all(|(_, cdn)| is_known_at(cdn) == Some(true))
     }
 
     fn plan_set(
         &mut self,
         set: &'a DeclaredSet,
-        sets: &BTreeMap<String, RecordedSet>,
+        recorded: Option<&RecordedSet>,
     ) -> Result<(), StateError> {
-        let recorded = recorded_as(set, self.declared, sets);
         if let Some(unchanged) = recorded.and_then(|recorded| self.unchanged(set, recorded)) {
             self.planned.unchanged.insert(set.name.clone());
             self.planned.plan.sets.push(unchanged);
             return Ok(());
         }
         let compiled = set.expand();
-        self.planned.problems.extend(compiled.problems);
+        self.problems.insert(set.name.clone(), compiled.problems);
         let Some(expansion) = compiled.expansion else {
             self.planned.failed.insert(set.name.clone());
             return Ok(());
@@ -183,7 +211,7 @@ impl<'a> Planner<'a> {
                 digest,
             });
         }
-        let set_plan = self.compare(&Terms::of(set), recorded, wanted, Some(&expansion), sets)?;
+        let set_plan = self.compare(&Terms::of(set), recorded, wanted, Some(&expansion))?;
         if set_plan.targets.iter().any(|target| !target.is_fresh()) {
             self.planned.expansions.insert(set.name.clone(), expansion);
         }
@@ -192,13 +220,10 @@ impl<'a> Planner<'a> {
     }
 
     /// The built-in set of URLs that somebody asked for and no manifest declares.
-    fn plan_adhoc(&mut self, sets: &BTreeMap<String, RecordedSet>) -> Result<(), StateError> {
-        let Some(records) = self.records else {
-            return Ok(());
-        };
+    fn plan_adhoc(&mut self, recorded: Option<&RecordedSet>) -> Result<(), StateError> {
         let mut marks: BTreeMap<&str, BTreeMap<Key, Vec<Mark>>> = BTreeMap::new();
-        for request in records.requests(true)? {
-            let Ok(Ask::Adhoc { cdn, urls }) = Ask::of(&request) else {
+        for request in &self.requests {
+            let Ok(Ask::Adhoc { cdn, urls }) = Ask::of(request) else {
                 continue;
             };
             let Some(cdn) = self.declared.cdns.get(&cdn) else {
@@ -221,7 +246,6 @@ impl<'a> Planner<'a> {
         if marks.is_empty() {
             return Ok(());
         }
-        let recorded = sets.get(ADHOC);
         let wanted = marks.into_iter().map(|(cdn, marks)| {
             let cdn = &self.declared.cdns[cdn];
             let ledger = recorded.and_then(|recorded| recorded.ledgers.get(cdn.provider.target()));
@@ -238,12 +262,15 @@ impl<'a> Planner<'a> {
             }
         });
         let wanted = wanted.collect();
-        let set_plan = self.compare(&Terms::adhoc(), recorded, wanted, None, sets)?;
+        let set_plan = self.compare(&Terms::adhoc(), recorded, wanted, None)?;
         self.planned.plan.sets.push(set_plan);
         Ok(())
     }
 
-    fn tiers(&self, set: &'a DeclaredSet) -> impl Iterator<Item = (usize, &'a Cdn)> + use<'a> {
+    fn tiers<'s>(
+        &self,
+        set: &'s DeclaredSet,
+    ) -> impl Iterator<Item = (usize, &'a Cdn)> + use<'a, 's> {
         let cdns = &self.declared.cdns;
         let tiers = set.tiers.iter().enumerate();
         tiers.flat_map(move |(tier, names)| {
@@ -277,13 +304,19 @@ impl<'a> Planner<'a> {
             .iter()
             .map(|target| (target.target.as_str(), target.desired))
             .collect();
-        let id = plan::id(&set.name, recorded.serial, set.limits, &desired);
+        let content = plan::content(&set.name, recorded.serial, set.limits, &desired);
         Some(SetPlan {
             set: set.name.clone(),
-            id,
+            id: self.id(content),
+            content,
             place: Some(set.place.clone()),
             targets,
         })
+    }
+
+    /// What an approval of the plan with that content names.
+    fn id(&self, content: Digest) -> Digest {
+        plan::id(content, self.records.and_then(Records::lasting_lineage))
     }
 
     /// Whether nobody knows what the CDNs have been told.
@@ -291,34 +324,30 @@ impl<'a> Planner<'a> {
         self.records.map_or(Ok(true), Records::is_new)
     }
 
-    /// A state without a past must not make everything look new without a word.
-    fn bootstrap(&mut self) -> Result<(), StateError> {
-        let is_new = self.is_new()?;
-        let unapproved: u64 = self
-            .planned
-            .plan
-            .targets()
-            .map(|target| target.unapproved)
-            .sum();
-        let is_decided = matches!(
-            self.options.bootstrap,
-            Some(BootstrapChoice::Invalidate | BootstrapChoice::Adopt)
-        );
-        let blocked = self
-            .planned
-            .plan
-            .targets()
-            .filter_map(|target| target.block)
-            .map(|block| block.items);
-        let items = unapproved + blocked.sum::<u64>();
+    /// A state without a past must not make everything look new without a
+    /// word. It is judged over all sets, also where a part of them is meant.
+    fn bootstrap(&self) -> Result<Option<Bootstrap>, StateError> {
         let limit = match self.options.bootstrap {
+            Some(BootstrapChoice::Invalidate | BootstrapChoice::Adopt) => return Ok(None),
             Some(BootstrapChoice::Fail) => 0,
-            _ => BOOTSTRAP_LIMIT,
+            None => BOOTSTRAP_LIMIT,
         };
-        if is_new && !is_decided && items > limit {
-            self.planned.plan.bootstrap = Some(Bootstrap { items, limit });
+        if !self.is_new()? {
+            return Ok(None);
         }
-        Ok(())
+        if self.options.only.is_some() {
+            let all = Options {
+                only: None,
+                ..self.options.clone()
+            };
+            let all = plan(self.declared, self.records, &all)?;
+            return Ok(all.plan.bootstrap);
+        }
+        let targets = self.planned.plan.targets();
+        let waiting =
+            |target: &TargetPlan| target.unapproved + target.block.map_or(0, |block| block.items);
+        let items = targets.map(waiting).sum();
+        Ok((items > limit).then_some(Bootstrap { items, limit }))
     }
 }
 
