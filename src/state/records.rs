@@ -106,8 +106,9 @@ impl Records {
         &self.meta.lineage
     }
 
-    /// Whether no plan has ever been let through: then nobody knows what the
-    /// CDNs have. An approval alone does not end that.
+    /// Whether nothing has ever been accepted or adopted on the way to telling
+    /// all that is declared: then nobody knows what the CDNs have. Neither an
+    /// approval nor a plan of which nothing went out ends that.
     pub fn is_new(&self) -> Result<bool> {
         let sql = "SELECT NOT is_observed FROM meta";
         Ok(self.connection.query_row(sql, [], |row| row.get(0))?)

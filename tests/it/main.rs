@@ -22,6 +22,7 @@ mod ips;
 mod kills;
 mod load;
 mod manifests;
+mod newcomer;
 mod operate;
 mod outages;
 mod program;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::suspended::hold;
 use super::{BOOTSTRAP_LIMIT, BootstrapChoice, Planner, REFUSAL_MS};
 use crate::declare::{Cdn, DeclaredSet};
 use crate::digest::{Digest, Entry, ItemKind, Key};
@@ -11,9 +12,9 @@ use crate::manifest::{LimitsSpec, OnCreate, Place};
 use crate::plan::diff::{Diff, Past, diff};
 use crate::plan::policy;
 use crate::plan::recorded::{LedgerContents, RecordedLedger, RecordedSet};
-use crate::plan::{self, First, Hold, SetPlan, TargetPlan};
+use crate::plan::{self, First, SetPlan, TargetPlan};
 use crate::reconcile::asks::ADHOC;
-use crate::state::{Scope, StateError};
+use crate::state::StateError;
 
 /// What holds for a set besides what it desires.
 pub(super) struct Terms<'a> {
@@ -21,8 +22,6 @@ pub(super) struct Terms<'a> {
     place: Option<&'a Place>,
     limits: LimitsSpec,
     on_create: OnCreate,
-    is_suspended: bool,
-    not_before_ms: Option<i64>,
     approved: Option<&'a str>,
     /// All of it was asked for with `invalidate`.
     is_forced: bool,
@@ -35,8 +34,6 @@ impl<'a> Terms<'a> {
             place: Some(&set.place),
             limits: set.limits,
             on_create: set.on_create,
-            is_suspended: set.suspend,
-            not_before_ms: set.not_before_ms,
             approved: set.approve.as_deref(),
             is_forced: false,
         }
@@ -51,8 +48,6 @@ impl<'a> Terms<'a> {
                 max_share_percent: None,
             },
             on_create: OnCreate::Invalidate,
-            is_suspended: false,
-            not_before_ms: None,
             approved: None,
             is_forced: true,
         }
@@ -212,7 +207,12 @@ impl Planner<'_> {
             reasons: found.reasons,
             first: first(ledger, wire),
             block,
-            hold: self.hold(terms, cdn),
+            hold: hold(
+                self.declared,
+                &self.suspended,
+                (terms.set, &cdn.name),
+                self.options.now_ms,
+            ),
         })
     }
 
@@ -281,22 +281,6 @@ impl Planner<'_> {
             .map(String::as_str)
             .chain(terms.approved);
         given.any(|approval| approval.len() >= 12 && id.starts_with(approval))
-    }
-
-    fn hold(&self, terms: &Terms<'_>, cdn: &Cdn) -> Option<Hold> {
-        let is_suspended = self
-            .suspended
-            .iter()
-            .any(|suspension| match &suspension.scope {
-                Scope::All => true,
-                Scope::Set(name) => *name == terms.set,
-                Scope::Cdn(name) => *name == cdn.name,
-            });
-        if is_suspended || terms.is_suspended || cdn.suspend {
-            return Some(Hold::Suspended);
-        }
-        let not_before = terms.not_before_ms.filter(|&at| at > self.options.now_ms);
-        not_before.map(Hold::NotBefore)
     }
 }
 

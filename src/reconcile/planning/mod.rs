@@ -2,6 +2,7 @@
 //! same for `plan`, `reconcile` and everything that shows either.
 
 mod compare;
+mod suspended;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -12,12 +13,16 @@ use crate::declare::{Cdn, Declared, DeclaredSet};
 use crate::digest::{Digest, Entry, ItemKind, Key, Mark};
 use crate::expand::Expansion;
 use crate::manifest::Problem;
+use crate::plan::policy;
 use crate::plan::recorded::RecordedSet;
 use crate::plan::{self, Bootstrap, Plan, SetPlan, TargetPlan};
 use crate::state::{Records, StateError, Suspension, TargetRecord};
 use compare::{Terms, Wanted};
+use suspended::former_names;
 
-/// Items that a state without a past lets go without a word.
+pub use suspended::{hold, suspensions};
+
+/// Items that a state without a past lets go unasked.
 pub const BOOTSTRAP_LIMIT: u64 = 10_000;
 
 /// A refusal is tried again after this long.
@@ -110,7 +115,10 @@ impl<'a> Planner<'a> {
     ) -> Result<Self, StateError> {
         let (sets, targets, suspended) = match records {
             None => Default::default(),
-            Some(records) => (records.sets()?, records.targets()?, records.suspensions()?),
+            Some(records) => {
+                let suspended = suspensions(declared, records)?;
+                (records.sets()?, records.targets()?, suspended)
+            }
         };
         Ok(Self {
             declared,
@@ -317,7 +325,24 @@ impl<'a> Planner<'a> {
         };
         if is_new && !is_decided && items > limit {
             self.planned.plan.bootstrap = Some(Bootstrap { items, limit });
+            self.block_unapproved(limit)?;
         }
+        Ok(())
+    }
+
+    /// Leaves of every plan what somebody has approved.
+    fn block_unapproved(&mut self, limit: u64) -> Result<(), StateError> {
+        let mut sets = std::mem::take(&mut self.planned.plan.sets);
+        for target in sets.iter_mut().flat_map(|set| &mut set.targets) {
+            let approved = match self.records.zip(target.ledger) {
+                Some((records, ledger)) if target.unapproved > 0 => {
+                    records.contents(ledger, self.options.now_ms)?.approved
+                }
+                _ => Vec::new(),
+            };
+            policy::restrict_first_run(target, &approved, limit);
+        }
+        self.planned.plan.sets = sets;
         Ok(())
     }
 }
@@ -328,12 +353,6 @@ fn recorded_as<'s>(
     declared: &Declared,
     sets: &'s BTreeMap<String, RecordedSet>,
 ) -> Option<&'s RecordedSet> {
-    let former = || {
-        let mut names = set
-            .formerly
-            .iter()
-            .filter(|name| !declared.sets.contains_key(*name) && !declared.broken.contains(name));
-        names.find_map(|name| sets.get(name))
-    };
+    let former = || former_names(set, declared).find_map(|name| sets.get(name));
     sets.get(&set.name).or_else(former)
 }
