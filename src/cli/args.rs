@@ -1,11 +1,17 @@
 //! The arguments, as a person reads them in `--help`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "flags can be given in the environment"
+)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use super::log::{LogFormat, LogLevel};
+use crate::digest::Digest;
 use crate::report::Format;
 
 /// Keep CDN caches true to what a git repository declares.
@@ -26,11 +32,13 @@ pub(super) struct Arguments {
 
 const EXIT_CODES: &str = "\
 Every flag can be given as an environment variable too: --max-time as
-FRESHEN_MAX_TIME. FRESHEN_MANIFESTS holds several folders as PATH does.
+FRESHEN_MAX_TIME, but for those of suspend and resume. FRESHEN_MANIFESTS holds
+several folders as PATH does; an empty variable counts as unset.
 
 Exit codes, the first that holds:
   64  the command line is wrong
    5  another process holds the state
+ 130  told twice to stop
    1  nothing could be judged or done
    4  something is invalid, failed, refused, held or unfinished
    3  something is blocked: it waits for an approval
@@ -159,7 +167,7 @@ pub(super) struct Plan {
     #[arg(long)]
     pub(super) detailed_exitcode: bool,
     /// List URLs: the first 20 of each line, twice: all
-    #[arg(short, long, action = clap::ArgAction::Count)]
+    #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,
     /// Compare with the manifests at this commit instead of with a state
     #[arg(long, value_name = "REF")]
@@ -176,7 +184,7 @@ pub(super) struct Reconcile {
     #[arg(long)]
     pub(super) set: Option<String>,
     /// Let this blocked plan through; may be given several times
-    #[arg(long, value_name = "PLAN")]
+    #[arg(long, value_name = "PLAN", value_parser = plan_id)]
     pub(super) approve: Vec<String>,
     /// Begin nothing after this long, such as 90s, 30m or 2h
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = super::duration::parse_ms)]
@@ -402,14 +410,37 @@ pub(super) fn command() -> clap::Command {
     with_environment(Arguments::command())
 }
 
+/// Where it is not given by hand, a flag that narrows another command down
+/// would hold back more or less than was meant.
+const WITHOUT_ENVIRONMENT: [&str; 2] = ["suspend", "resume"];
+
 fn with_environment(command: clap::Command) -> clap::Command {
+    if WITHOUT_ENVIRONMENT.contains(&command.get_name()) {
+        return command;
+    }
     command
         .mut_args(|arg| match arg.get_long() {
             None | Some("help" | "version") => arg,
             Some(long) => {
                 let variable = format!("FRESHEN_{}", long.replace('-', "_").to_uppercase());
+                let arg = match arg.get_action() {
+                    ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+                    _ => arg,
+                };
+                // Pipelines leave a variable out by making it empty.
+                if std::env::var_os(&variable).is_some_and(|value| value.is_empty()) {
+                    return arg;
+                }
                 arg.env(variable).hide_env_values(true)
             }
         })
         .mut_subcommands(with_environment)
+}
+
+fn plan_id(text: &str) -> Result<String, String> {
+    if Digest::is_named_by(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a plan is named by at least 12 digits of its id".to_owned())
+    }
 }

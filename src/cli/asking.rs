@@ -38,21 +38,20 @@ pub(super) fn invalidate(
     global: &Global,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let mut urls = arguments.url.clone();
-    if let Some(path) = &arguments.urls_from {
-        urls.extend(lines(path)?);
-    }
     let selection = Selection {
         set: arguments.set.clone(),
         asset: arguments.asset.clone(),
         pattern: arguments.pattern.clone(),
-        urls,
+        urls: urls(arguments)?,
         cdn: arguments.cdn.clone(),
         reason: arguments.reason.clone(),
     };
     wanted::selects(&selection).map_err(refused)?;
     let declared = workspace::declared(global)?;
-    let ask = wanted::invalidation(&declared, selection).map_err(refused)?;
+    let ask = {
+        let reader = workspace::reader(global)?;
+        wanted::invalidation(&declared, reader.as_deref(), selection).map_err(refused)?
+    };
     let Some(mut store) = ask_for(&declared, global, "invalidate", &ask)? else {
         return Ok(Exit::Fine);
     };
@@ -185,6 +184,18 @@ fn tell(records: &Records, id: i64) -> Result<bool, Failure> {
     }
     output::note(&answer);
     Ok(true)
+}
+
+/// The URLs that are named one by one; `None` where no argument names any.
+fn urls(arguments: &Invalidate) -> Result<Option<Vec<String>>, Failure> {
+    if arguments.url.is_empty() && arguments.urls_from.is_none() {
+        return Ok(None);
+    }
+    let mut urls = arguments.url.clone();
+    if let Some(path) = &arguments.urls_from {
+        urls.extend(lines(path)?);
+    }
+    Ok(Some(urls))
 }
 
 /// Who asks, for the history.

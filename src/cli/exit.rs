@@ -9,6 +9,8 @@ pub(super) enum Exit {
     Usage,
     /// Another process holds the state.
     Held,
+    /// Told twice to stop: what was under way is repeated by the next run.
+    Interrupted,
     /// Nothing could be judged or done.
     Nothing,
     /// Something is invalid, failed, refused, held or unfinished.
@@ -27,6 +29,7 @@ impl Exit {
         match self {
             Self::Usage => 64,
             Self::Held => 5,
+            Self::Interrupted => 130,
             Self::Nothing => 1,
             Self::Failed => 4,
             Self::Blocked => 3,

@@ -28,7 +28,7 @@ mod status;
 mod validate;
 mod workspace;
 
-use args::{Arguments, Command, OutputFormat};
+use args::{Arguments, Command, Global, OutputFormat};
 use exit::{Exit, Failure};
 use output::Output;
 
@@ -73,12 +73,26 @@ fn source_of_manifests(matches: &ArgMatches) -> Option<ValueSource> {
     below.max(matches.value_source("manifests"))
 }
 
+/// A server would be taken for a file that is not there: nothing recorded, so
+/// everything new. The rest of such a name may hold a password.
+fn check_state(global: &Global) -> Result<(), Failure> {
+    let state = global.state.to_string_lossy();
+    match state.split_once("://") {
+        None => Ok(()),
+        Some((scheme, _)) => Err(Failure::usage(format!(
+            "`--state {scheme}://...` is no file: this version keeps its state in a file"
+        ))
+        .hint("name a file on a local disk")),
+    }
+}
+
 fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
     let global = &arguments.global;
     let output = Output::new(global.output);
     if global.output == OutputFormat::Sarif && !matches!(arguments.command, Command::Validate) {
         return Err(Failure::usage("only `validate` writes SARIF"));
     }
+    check_state(global)?;
     match &arguments.command {
         Command::Init(init) => init::run(init),
         Command::Validate => validate::run(global, output),

@@ -24,11 +24,15 @@ pub(super) fn schema(arguments: &Schema) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
+/// The schema of manifests, as a document.
+pub(super) fn manifest_schema() -> String {
+    let providers = catalog::schemas().into_iter().collect();
+    report::json::document(&manifest::manifest_schema(&providers))
+}
+
 /// Every schema by its file name under `schemas/`, without its ending.
 pub(super) fn schemas() -> Vec<(&'static str, String)> {
-    let providers = catalog::schemas().into_iter().collect();
-    let manifest = manifest::manifest_schema(&providers);
-    let mut schemas = vec![("manifest", report::json::document(&manifest))];
+    let mut schemas = vec![("manifest", manifest_schema())];
     let outputs = report::schema::all().into_iter();
     schemas.extend(outputs.map(|(name, schema)| (name, report::json::document(&schema))));
     schemas.push(("openapi", report::json::document(&web::openapi())));

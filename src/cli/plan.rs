@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use super::args::{Global, Plan as Arguments};
 use super::exit::{Exit, Failure};
-use super::output::Output;
+use super::output::{self, Output};
 use super::workspace::{self, failed_on_state};
 use crate::declare::Declared;
 use crate::inspect::plan::{Found, Options, plan};
@@ -36,7 +36,12 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
     };
     let (found, lineage) = match &arguments.since {
         None => {
+            workspace::check_location(global)?;
             let reader = workspace::reader(global)?;
+            if reader.is_none() {
+                let state = global.state.display();
+                output::note(&format!("no state at {state}: everything looks new"));
+            }
             let records = reader.as_deref();
             let lineage = records.map(|records| records.lineage().to_owned());
             (plan(&declared, records, &options), lineage)

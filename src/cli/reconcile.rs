@@ -35,6 +35,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
         Some(reference) => plan::since_commit(&mut declared, global, reference)?,
         None => workspace::store(global, "reconcile")?,
     };
+    note_past(arguments.bootstrap, &store)?;
     let planning = planning::Options {
         only: arguments.set.clone(),
         approve: arguments.approve.clone(),
@@ -49,6 +50,22 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
     };
     let outcome = submit(&declared, &mut store, &options, &arguments.allow_endpoint)?;
     finish(&declared, &mut store, &outcome, output)
+}
+
+/// A state with a past does not ask what to begin with.
+fn note_past(bootstrap: Option<Bootstrap>, store: &Store) -> Result<(), Failure> {
+    let choice = match bootstrap {
+        Some(Bootstrap::Adopt) => "adopt",
+        Some(Bootstrap::Fail) => "fail",
+        Some(Bootstrap::Invalidate) | None => return Ok(()),
+    };
+    if !store.is_new().map_err(failed_on_state)? {
+        output::note(&format!(
+            "`--bootstrap {choice}` has no effect: what has been told is recorded already \
+             (`freshen state adopt SET` records a set as fresh)"
+        ));
+    }
+    Ok(())
 }
 
 /// Carries out what `options` ask for, with a meter on standard error.
@@ -68,15 +85,25 @@ pub(super) fn submit(
         .context("failed to start the runtime")?;
     let mut meter = Meter::new();
     let outcome = runtime.block_on(async {
-        tokio::spawn(stop_when_asked(options.stop.clone()));
         let tools = Tools {
             submitter: &mut submitter,
             clock: &SystemClock,
             events: &mut meter,
         };
-        once(declared, store, options, tools).await
+        tokio::select! {
+            biased;
+            outcome = once(declared, store, options, tools) => Some(outcome),
+            () = stopped_twice(options.stop.clone()) => None,
+        }
     });
+    // Calls that are still under way are not waited for.
+    runtime.shutdown_background();
     drop(meter);
+    let outcome = outcome.ok_or_else(|| Failure {
+        exit: Exit::Interrupted,
+        ..Failure::nothing(anyhow::anyhow!("stopped with calls under way"))
+            .hint("what they came to is not known: the next run makes them once more")
+    })?;
     outcome.map_err(|error| match error {
         Error::State(error) => failed_on_state(error),
         Error::Stale(error) => Failure::nothing(error)
@@ -84,22 +111,21 @@ pub(super) fn submit(
     })
 }
 
-/// The first signal lets calls under way finish; the second ends the process.
-async fn stop_when_asked(stop: Stop) {
+/// The first signal lets calls under way finish; this ends with the second.
+async fn stopped_twice(stop: Stop) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return;
+        return std::future::pending().await;
     };
     for is_second in [false, true] {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
-        if is_second {
-            std::process::abort();
+        if !is_second {
+            output::note("stopping: what is under way is finished and recorded");
+            stop.ask();
         }
-        output::note("stopping: what is under way is finished and recorded");
-        stop.ask();
     }
 }
 
@@ -136,9 +162,8 @@ fn exit(declared: &Declared, outcome: &Outcome, is_invalid: bool) -> Exit {
             .targets
             .values()
             .any(|target| target.tally.refused > 0);
-    let is_unfinished = outcome.is_cut_short
-        || (outcome.left.bootstrap.is_none() && outcome.left.is_unfinished())
-        || outcome.left.is_suspended();
+    let is_unfinished =
+        outcome.is_cut_short || outcome.left.is_unfinished() || outcome.left.is_kept_waiting();
     let is_incomplete = !outcome.partial.is_empty() || !outcome.failed.is_empty();
     Exit::first([
         (is_invalid || is_halted || is_refused, Exit::Failed),

@@ -7,7 +7,7 @@ use super::exit::{Exit, Failure};
 use super::output::{self, Output};
 use super::workspace::{self, failed_on_state};
 use super::{args, asking, status};
-use crate::reconcile::asks::Ask;
+use crate::reconcile::asks::{ADHOC, Ask};
 use crate::state::{self, StateError};
 
 /// Runs one of the sub-commands.
@@ -68,7 +68,8 @@ fn change(global: &Global, command: &str, name: &str, ask: &Ask) -> Result<Exit,
     workspace::check_location(global)?;
     let reader = workspace::recorded(global)?;
     let sets = reader.sets().map_err(failed_on_state)?;
-    if !sets.iter().any(|set| set.name == name) {
+    // URLs of the built-in set may wait without anything of it being recorded.
+    if name != ADHOC && !sets.iter().any(|set| set.name == name) {
         let (kind, name) = ("set", name.to_owned());
         return Err(failed_on_state(StateError::Unknown { kind, name }));
     }

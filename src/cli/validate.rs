@@ -13,6 +13,7 @@ pub(super) fn run(global: &Global, output: Output) -> Result<Exit, Failure> {
     output.any_report(&report, None)?;
     Ok(Exit::first([
         (report.wire.errors > 0, Exit::Failed),
+        (report.wire.partial > 0, Exit::Failed),
         (!declared.empty_roots.is_empty(), Exit::Blocked),
     ]))
 }

@@ -79,7 +79,7 @@ impl Conditions {
             .collect();
         for set in &plan.sets {
             for target in &set.targets {
-                let standing = condition::Standing::of(plan, set, target, 0);
+                let standing = condition::Standing::of(set, target, 0);
                 let share = Share {
                     blocked: standing.blocked,
                     plan: standing.plan,

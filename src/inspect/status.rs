@@ -6,7 +6,7 @@ use super::Moment;
 use super::plan::{Options, planned};
 use crate::declare::Declared;
 use crate::plan::recorded::LedgerId;
-use crate::reconcile::planning::Planned;
+use crate::reconcile::planning::{self, Planned};
 use crate::report::status::{Recorded, SetAt};
 use crate::state::{BatchRecord, HistoryFilter, Records, StateError};
 
@@ -69,7 +69,7 @@ pub(super) fn beside(
         holder: moment.holder.clone(),
         sets,
         targets,
-        suspensions: records.suspensions()?,
+        suspensions: planning::suspensions(declared, records)?,
         requests: records.requests(true)?,
     })
 }

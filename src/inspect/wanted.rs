@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use crate::declare::{Cdn, Declared};
+use crate::digest::Digest;
 use crate::expand::judge_url;
 use crate::manifest::nearest;
 use crate::plan::SetPlan;
@@ -11,9 +12,6 @@ use crate::reconcile::asks::Ask;
 use crate::reconcile::forcing::{self, Selection};
 use crate::reconcile::planning;
 use crate::state::{Records, Scope, StateError};
-
-/// Digits of a plan's id that name it for certain.
-const PLAN_DIGITS: usize = 12;
 
 /// Why something is not even asked for.
 #[derive(Debug, Error)]
@@ -59,12 +57,13 @@ impl Refused {
 
 /// Whether `selection` names anything at all.
 pub fn selects(selection: &Selection) -> Result<(), Refused> {
-    let is_empty = selection.set.is_none()
+    let names_nothing = selection.set.is_none()
         && selection.asset.is_none()
         && selection.pattern.is_none()
         && selection.cdn.is_none()
-        && selection.urls.is_empty();
-    if is_empty {
+        && selection.urls.is_none();
+    // A list without URLs must not come to mean all that are declared.
+    if names_nothing || selection.urls.as_ref().is_some_and(Vec::is_empty) {
         return Err(Refused::Unclear {
             message: "No URL(s) entered to be invalidated".to_owned(),
             hint: Some("name a set, or use --asset, --match, --url, --urls-from or --cdn"),
@@ -74,11 +73,15 @@ pub fn selects(selection: &Selection) -> Result<(), Refused> {
 }
 
 /// Sends again what `selection` names.
-pub fn invalidation(declared: &Declared, selection: Selection) -> Result<Ask, Refused> {
+pub fn invalidation(
+    declared: &Declared,
+    records: Option<&Records>,
+    selection: Selection,
+) -> Result<Ask, Refused> {
     selects(&selection)?;
     set(declared, selection.set.as_deref())?;
     cdn(declared, selection.cdn.as_deref())?;
-    comes_to_something(declared, &selection)?;
+    comes_to_something(declared, records, &selection)?;
     Ok(Ask::Invalidate(selection))
 }
 
@@ -99,9 +102,9 @@ pub fn resumption(scope: Scope) -> Ask {
 
 /// Whether `plan` is long enough to name one plan.
 pub fn names_a_plan(plan: &str) -> Result<(), Refused> {
-    if plan.len() < PLAN_DIGITS {
+    if !Digest::is_named_by(plan) {
         return Err(Refused::Unclear {
-            message: format!("a plan is named by at least {PLAN_DIGITS} digits of its id"),
+            message: "a plan is named by at least 12 digits of its id".to_owned(),
             hint: None,
         });
     }
@@ -121,10 +124,7 @@ pub fn approval(
         ..planning::Options::default()
     };
     let planned = planning::plan(declared, records, &options)?.plan;
-    let is_blocked = |set: &SetPlan| {
-        let is_over = set.targets.iter().any(|target| target.block.is_some());
-        is_over || planned.bootstrap.is_some()
-    };
+    let is_blocked = |set: &SetPlan| set.targets.iter().any(|target| target.block.is_some());
     let sets = planned.sets.iter();
     let mut named = sets.filter(|set| set.id.to_string().starts_with(plan));
     if named.any(is_blocked) {
@@ -167,7 +167,11 @@ fn meant<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<Str
     nearest(name, names).map(|near| format!("did you mean `{near}`?"))
 }
 
-fn comes_to_something(declared: &Declared, selection: &Selection) -> Result<(), Refused> {
+fn comes_to_something(
+    declared: &Declared,
+    records: Option<&Records>,
+    selection: &Selection,
+) -> Result<(), Refused> {
     let (selected, undeclared) = forcing::select(declared, selection);
     let refuse = |message: &str, hint: &str| {
         let message = format!("{message}; nothing was recorded, and nothing sent");
@@ -204,5 +208,8 @@ fn comes_to_something(declared: &Declared, selection: &Selection) -> Result<(), 
             "`freshen expand` lists what is declared",
         );
     }
-    Ok(())
+    let adhoc = forcing::adhoc(declared, selection, &undeclared);
+    let recorded = records.map_or_else(|| Ok(Vec::new()), Records::sets)?;
+    forcing::check_limits(&selected, &adhoc, &recorded)
+        .map_err(|error| Refused::pointless(error.to_string(), error.cure()))
 }

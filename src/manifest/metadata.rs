@@ -11,6 +11,7 @@ use super::scalar::{Formed, Name};
 use super::spec::Step;
 use super::suggest::nearest;
 use super::wire::Text;
+use crate::digest::Digest;
 
 /// Approval by pull request: the id of the plan that may be sent.
 pub const APPROVE: &str = "freshen/approve";
@@ -36,8 +37,15 @@ pub(super) fn check(document: &Document) -> Vec<Problem> {
     let path = [Step::Key("metadata"), Step::Key("annotations")];
     let pairs = document.root.at(&path).map_or(&[][..], |node| node.pairs());
     let mut problems = Vec::new();
-    for (key, _) in pairs {
+    for (key, value) in pairs {
         let name = key.text().unwrap_or_default();
+        let plan = value.text().unwrap_or_default();
+        if name == APPROVE && !Digest::is_named_by(plan) {
+            let message = format!("`{plan}` names no plan");
+            let place = Some(document.place_of(value));
+            let hint = "`freshen plan` shows the id, of which the first 12 digits are enough";
+            problems.push(Problem::error("bad-approval", place, message).hint(hint));
+        }
         if !name.starts_with("freshen/") || ANNOTATIONS.contains(&name) {
             continue;
         }

@@ -161,7 +161,7 @@ fn standings(plan: &Plan) -> impl Iterator<Item = (Share, &TargetPlan, Standing)
                 set: set.set.clone(),
                 cdn: target.cdn.clone(),
             };
-            let standing = Standing::of(plan, set, target, target.open);
+            let standing = Standing::of(set, target, target.open);
             (share, target, standing)
         })
     })

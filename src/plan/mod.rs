@@ -38,10 +38,14 @@ impl Plan {
         held.map(TargetPlan::items).sum()
     }
 
-    /// Whether anything is to be sent of what somebody has suspended.
-    pub fn is_suspended(&self) -> bool {
-        let is_waiting =
-            |target: &TargetPlan| target.hold == Some(Hold::Suspended) && !target.is_fresh();
+    /// Whether anything is to be sent of what somebody has suspended, or was
+    /// asked for before its time.
+    pub fn is_kept_waiting(&self) -> bool {
+        let is_waiting = |target: &TargetPlan| match target.hold {
+            None => false,
+            Some(Hold::Suspended) => !target.is_fresh(),
+            Some(Hold::NotBefore(_)) => !target.forced.is_empty(),
+        };
         self.targets().any(is_waiting)
     }
 
@@ -156,6 +160,13 @@ impl TargetPlan {
     pub fn is_begun(&self) -> bool {
         let is_blocked = self.block.is_some() && self.items() == 0 && self.approve.is_empty();
         (self.hold.is_none() && !is_blocked) || !self.record.is_empty()
+    }
+
+    /// Items that the CDN has been told, or that are recorded as if it had.
+    pub fn told(&self) -> u64 {
+        let blocked = self.block.map_or(0, |block| block.items);
+        let untold = self.items() + blocked + self.refused + self.held + self.open;
+        self.total.saturating_sub(untold)
     }
 
     /// The plan of a target whose ledger is known to hold what is desired.

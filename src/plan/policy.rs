@@ -1,5 +1,6 @@
 //! What may be sent without approval.
 
+use super::TargetPlan;
 use super::diff::Diff;
 use crate::digest::Entry;
 use crate::manifest::LimitsSpec;
@@ -16,11 +17,13 @@ pub struct Block {
     pub limit: Limit,
 }
 
-/// A limit of `spec.limits`.
+/// A limit of `spec.limits`, or that of a first run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// `maxUrls`.
     MaxUrls(u64),
+    /// Items of all sets together, in a state without a past.
+    FirstRun(u64),
     /// `maxShare` in percent, of a ledger of so many entries.
     MaxShare {
         /// As declared.
@@ -28,6 +31,16 @@ pub enum Limit {
         /// Entries in the ledger.
         of: u64,
     },
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MaxUrls(limit) => write!(f, "maxUrls {limit}"),
+            Self::FirstRun(limit) => write!(f, "the {limit} of a first run"),
+            Self::MaxShare { percent, of } => write!(f, "maxShare {percent} % of {of}"),
+        }
+    }
 }
 
 impl Limit {
@@ -49,28 +62,35 @@ pub fn unapproved(entries: &[Entry], approved: &[Entry]) -> u64 {
 }
 
 /// Applies `limits` to what a comparison found: what is over a limit and not
-/// approved is taken out. Forced items are counted by themselves, so that one
-/// asset can go while a large plan waits. A blocked plan marks nothing.
+/// approved is taken out. Forced items were judged when they were asked for,
+/// so that one asset can go while a large plan waits. A blocked plan marks
+/// nothing.
 pub fn restrict(
     diff: &mut Diff,
     limits: LimitsSpec,
     approved: &[Entry],
     count: u64,
 ) -> Option<Block> {
-    let is_approved = |entry: &Entry| approved.binary_search(entry).is_ok();
-    let mut block = None;
-    for entries in [&mut diff.forced, &mut diff.send] {
-        let items = unapproved(entries, approved);
-        if let Some(limit) = Limit::exceeded(limits, items, count) {
-            entries.retain(is_approved);
-            let earlier = block.map_or(0, |block: Block| block.items);
-            block = Some(Block {
-                items: earlier + items,
-                limit,
-            });
-        }
+    let items = unapproved(&diff.send, approved);
+    let limit = Limit::exceeded(limits, items, count)?;
+    diff.send
+        .retain(|entry| approved.binary_search(entry).is_ok());
+    Some(Block { items, limit })
+}
+
+/// Takes what is not approved out of a target's plan: all sets together are
+/// too much for a state without a past.
+pub fn restrict_first_run(target: &mut TargetPlan, approved: &[Entry], limit: u64) {
+    if target.unapproved == 0 {
+        return;
     }
-    block
+    let is_approved = |entry: &Entry| approved.binary_search(entry).is_ok();
+    target.send.retain(is_approved);
+    target.block = Some(Block {
+        items: target.unapproved,
+        limit: Limit::FirstRun(limit),
+    });
+    target.unapproved = 0;
 }
 
 #[cfg(test)]

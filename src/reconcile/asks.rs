@@ -8,6 +8,9 @@ use crate::state::{NewRequest, Request, Scope};
 /// The built-in set of URLs that no manifest declares.
 pub const ADHOC: &str = "adhoc";
 
+/// Undeclared URLs that may be asked for at once at each Cdn.
+pub const ADHOC_LIMIT: u64 = 10_000;
+
 /// What a command asks the reconciling process for, through a row in the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

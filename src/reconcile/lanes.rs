@@ -30,6 +30,7 @@ impl Run<'_> {
     pub(super) fn begin(&mut self, planned: &mut Planned) -> Result<(), Error> {
         let now_ms = self.tools.clock.now_ms();
         let rows = self.target_rows()?;
+        let begins_past = self.begins_past(&planned.plan);
         let mut begins = Vec::new();
         let mut begun = Vec::new();
         for set in &mut planned.plan.sets {
@@ -45,7 +46,9 @@ impl Run<'_> {
             }
         }
         self.store.begin(&begins, now_ms)?;
-        self.let_through()?;
+        if begins_past {
+            self.store.let_through()?;
+        }
         for (target, begin) in begun.into_iter().zip(begins) {
             give_back(target, begin);
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::inbox::{self, Inbox};
-use super::planning::{self, Planned};
+use super::planning::{self, BootstrapChoice, Planned};
 use super::{Error, Options, Outcome, PlannedTarget, Tools};
 use crate::batch::journal::OpenBatch;
 use crate::declare::Declared;
@@ -38,6 +38,7 @@ impl<'a> Run<'a> {
         let may_observe = !is_partial || !store.is_new()?;
         let outcome = Outcome::default();
         store.declared_at(declared.commit.clone());
+        store.begins_past(may_observe);
         Ok(Self {
             declared,
             store,
@@ -74,8 +75,9 @@ impl<'a> Run<'a> {
         let mut planned = self.next_plan(true)?;
         self.outcome.planned = PlannedTarget::all(&planned.plan);
         if planned.plan.bootstrap.is_some() {
-            self.keep(planned);
-            return Ok(());
+            // What is approved goes; it must not make the rest look let through.
+            self.may_observe = false;
+            self.store.begins_past(false);
         }
         self.observe(&planned)?;
         loop {
@@ -227,12 +229,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// From now on the state has a past: what it does not hold is new.
-    pub(super) fn let_through(&mut self) -> Result<(), Error> {
-        if self.may_observe {
-            self.store.let_through()?;
-        }
-        Ok(())
+    /// The state has a past once a CDN is known to have been told anything, or
+    /// once somebody has said to begin without.
+    pub(super) fn begins_past(&self, plan: &Plan) -> bool {
+        let choice = self.options.planning.bootstrap;
+        let is_decided = choice == Some(BootstrapChoice::Invalidate);
+        let mut targets = plan.targets();
+        self.may_observe && (is_decided || targets.any(|target| target.told() > 0))
     }
 
     async fn submit(&mut self, limits: Limits) -> Result<Pause, Error> {

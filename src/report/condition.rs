@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Sign;
 use super::number::{grouped, instant};
-use crate::plan::{Hold, Plan, SetPlan, TargetPlan};
+use crate::plan::{Hold, SetPlan, TargetPlan};
 
 /// How a set stands at a target; the first that holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -49,13 +49,9 @@ pub struct Standing {
 
 impl Standing {
     /// How `target` of `set` stands, with so many items under way.
-    pub fn of(plan: &Plan, set: &SetPlan, target: &TargetPlan, under_way: u64) -> Self {
-        let limited = target.block.map_or(0, |block| block.items);
-        // A first run that is too large sends nothing at all.
-        let (pending, blocked) = match plan.bootstrap {
-            None => (target.items() + under_way, limited),
-            Some(_) => (under_way, limited + target.items()),
-        };
+    pub fn of(set: &SetPlan, target: &TargetPlan, under_way: u64) -> Self {
+        let blocked = target.block.map_or(0, |block| block.items);
+        let pending = target.items() + under_way;
         let refused = target.refused + target.held;
         let condition = match target.hold {
             Some(Hold::Suspended) => Condition::Suspended,
@@ -70,7 +66,7 @@ impl Standing {
             pending,
             blocked,
             refused,
-            plan: (limited > 0).then(|| set.id.to_string()),
+            plan: (blocked > 0).then(|| set.id.to_string()),
             held_until: match target.hold {
                 Some(Hold::NotBefore(ms)) => Some(instant(ms)),
                 _ => None,

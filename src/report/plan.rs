@@ -219,13 +219,14 @@ fn reasons(reasons: Reasons) -> Vec<String> {
 pub fn blocked(block: Block) -> String {
     match block.limit {
         Limit::MaxUrls(limit) => format!("more than maxUrls {}", grouped(limit)),
+        Limit::FirstRun(_) => "no earlier state".to_owned(),
         Limit::MaxShare { percent, of } => {
             format!("more than maxShare {percent} % of {}", grouped(of))
         }
     }
 }
 
-fn hold(hold: &Hold) -> String {
+pub(super) fn hold(hold: &Hold) -> String {
     match hold {
         Hold::Suspended => "suspended".to_owned(),
         Hold::NotBefore(ms) => format!("not before {}", instant(*ms)),
@@ -255,9 +256,12 @@ pub(super) fn choices(plan: &Plan) -> Option<String> {
         _ => Some("`freshen approve PLAN` for each plan named above".to_owned()),
     };
     if let Some(bootstrap) = plan.bootstrap {
-        let send =
-            approve.unwrap_or_else(|| "`freshen reconcile --bootstrap invalidate`".to_owned());
-        return Some(bootstrap_choices(bootstrap, &send));
+        let mut targets = blocked.iter().flat_map(|set| &set.targets);
+        let all = targets
+            .all(is_over_first_run_only)
+            .then(|| "`freshen reconcile --bootstrap invalidate`".to_owned());
+        let send: Vec<String> = all.into_iter().chain(approve).collect();
+        return Some(bootstrap_choices(bootstrap, &send.join(" or ")));
     }
     let adopt = match blocked[..] {
         [set] => set.set.as_str(),
@@ -270,33 +274,32 @@ pub(super) fn choices(plan: &Plan) -> Option<String> {
     })
 }
 
+/// Whether `--bootstrap invalidate` is enough to let it through.
+fn is_over_first_run_only(target: &TargetPlan) -> bool {
+    let limit = target.block.map(|block| block.limit);
+    limit.is_none_or(|limit| matches!(limit, Limit::FirstRun(_)))
+}
+
 /// What a first run that is too large waits for.
 fn bootstrap_choices(bootstrap: Bootstrap, send: &str) -> String {
     format!(
-        "! BLOCKED: {} and no earlier state (without a word go {}). If the CDN has them all already: \
+        "! BLOCKED: {} and no earlier state (up to {} go unasked). If the CDN has them all already: \
          `freshen reconcile --bootstrap adopt`; to send them: {send}.",
         counted(bootstrap.items, "URL"),
         grouped(bootstrap.limit),
     )
 }
 
-/// Items that wait for an approval; a first run that is too large sends none.
+/// Items that wait for an approval.
 pub fn waiting(plan: &Plan) -> u64 {
     let blocks = plan.targets().filter_map(|target| target.block);
-    let blocked: u64 = blocks.map(|block| block.items).sum();
-    match plan.bootstrap {
-        None => blocked,
-        Some(_) => blocked + plan.items(),
-    }
+    blocks.map(|block| block.items).sum()
 }
 
 fn summary(plan: &Plan, context: &Context) -> String {
     let waiting = waiting(plan);
     let blocked = counted(waiting, "URL");
-    let items = match plan.bootstrap {
-        None => plan.items(),
-        Some(_) => 0,
-    };
+    let items = plan.items();
     let cost = &context.cost;
     match (items, waiting) {
         (0, 0) if plan.held() > 0 => {

@@ -98,10 +98,7 @@ pub fn report(outcome: &Outcome, cost: Cost, problems: Vec<Problem>) -> Report<R
         format: "freshen.reconcile/v1",
         accepted: cdns.iter().map(|cdn| cdn.accepted).sum(),
         refused: cdns.iter().map(|cdn| cdn.refused).sum(),
-        left: match outcome.left.bootstrap {
-            None => left.map(|target| target.items() + target.open).sum(),
-            Some(_) => 0,
-        },
+        left: left.map(|target| target.items() + target.open).sum(),
         blocked: super::plan::waiting(&outcome.left),
         held: outcome.left.held(),
         approved_calls: cost.approved_calls,
@@ -115,11 +112,31 @@ pub fn report(outcome: &Outcome, cost: Cost, problems: Vec<Problem>) -> Report<R
         title: "Reconcile",
         columns: vec!["what", "where", "items", "how"],
         rows,
-        notes: super::plan::choices(&outcome.left).into_iter().collect(),
+        notes: held(&outcome.left)
+            .chain(super::plan::choices(&outcome.left))
+            .collect(),
         summary: summary(&wire, cost),
         problems,
     };
     Report { body, wire }
+}
+
+/// What is to be sent and has to wait.
+fn held(plan: &Plan) -> impl Iterator<Item = String> {
+    let targets = plan
+        .sets
+        .iter()
+        .flat_map(|set| set.targets.iter().map(move |target| (set, target)));
+    targets.filter_map(|(set, target)| {
+        let hold = target.hold.as_ref().filter(|_| target.items() > 0)?;
+        Some(format!(
+            "! HELD: {} of {} at {}, {}.",
+            counted(target.items(), "URL"),
+            set.set,
+            target.cdn,
+            super::plan::hold(hold)
+        ))
+    })
 }
 
 fn cdn((name, outcome): (&String, &TargetOutcome)) -> CdnDocument {

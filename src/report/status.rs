@@ -258,7 +258,7 @@ fn standing(
         Some((set, targets.find(|target| target.target == *identity)?))
     });
     if let Some((set, target)) = target {
-        return Standing::of(plan, set, target, under_way);
+        return Standing::of(set, target, under_way);
     }
     let condition = if recorded.broken.contains(name) {
         Condition::Broken

@@ -20,6 +20,8 @@ pub struct Validation {
     pub asset_sets: u64,
     /// URLs declared by the sets that expand.
     pub declared: u64,
+    /// Sets of which some rows are left out.
+    pub partial: u64,
     /// Errors among the problems.
     pub errors: u64,
     /// Warnings among the problems.
@@ -37,6 +39,8 @@ pub struct Read {
     pub sets: u64,
     /// URLs.
     pub urls: u64,
+    /// Sets of which some rows are left out.
+    pub partial: u64,
 }
 
 /// The report on `problems`.
@@ -49,6 +53,7 @@ pub fn report(read: Read, problems: Vec<Problem>) -> Report<Validation> {
         cdns: read.cdns,
         asset_sets: read.sets,
         declared: read.urls,
+        partial: read.partial,
         errors,
         warnings,
         problems: Finding::all(&problems),
@@ -63,7 +68,11 @@ pub fn report(read: Read, problems: Vec<Problem>) -> Report<Validation> {
             counted(warnings, "warning")
         ),
     };
-    let verdict = if errors == 0 { "Valid" } else { "Invalid" };
+    let verdict = match (errors, read.partial) {
+        (0, 0) => "Valid",
+        (0, _) => "Partial (rows are left out)",
+        _ => "Invalid",
+    };
     let body = Body {
         title: "Validation",
         summary: format!(

@@ -60,6 +60,12 @@ pub(super) fn take(
     };
     while next_row(&mut reader, &mut record) {
         let line = line_of(&record, contents);
+        if let Some(line) = open_quote(&record, &reader, contents) {
+            let why = "a quote opens here and is never closed: all that follows is left out";
+            let hint = Some("close it, or write a quote inside a field twice");
+            rows.intake.skip(file, line, why, hint);
+            break;
+        }
         if let Err(why) = rows.take_one(&record, line) {
             rows.intake.skip(file, line, &why.0, why.1);
         }
@@ -95,6 +101,32 @@ fn line_of(record: &ByteRecord, contents: &[u8]) -> u32 {
         .filter(|byte| **byte == b'\n')
         .count();
     position.line() as u32 + feeds as u32
+}
+
+/// The line of a quote that nothing closes, so that the rest of the file is
+/// one field; only the last row can hold it.
+fn open_quote(record: &ByteRecord, reader: &csv::Reader<&[u8]>, contents: &[u8]) -> Option<u32> {
+    let is_last = reader.position().byte() == contents.len() as u64;
+    let start = record.position().filter(|_| is_last)?;
+    let mut opened = None;
+    let mut line = start.line() as u32;
+    let mut bytes = contents[start.byte() as usize..].iter().peekable();
+    let mut is_first_in_field = true;
+    while let Some(byte) = bytes.next() {
+        line += u32::from(*byte == b'\n');
+        match (byte, opened) {
+            (b'"', Some(_)) => {
+                // Two quotes are one of the field's own.
+                if bytes.next_if(|next| **next == b'"').is_none() {
+                    opened = None;
+                }
+            }
+            (b'"', None) if is_first_in_field => opened = Some(line),
+            _ => {}
+        }
+        is_first_in_field = opened.is_none() && matches!(byte, b',' | b'\n' | b'\r');
+    }
+    opened
 }
 
 fn header_of(record: &ByteRecord) -> Vec<String> {

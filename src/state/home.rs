@@ -9,10 +9,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
+
 use super::lock::{Holder, Lock, lock_path};
 use super::records::Records;
 use super::store::{open_records, publish, remove_if_there};
-use super::{Result, StateError, Store, transfer};
+use super::{Result, StateError, Store, schema, transfer};
 
 /// The file and the lock of a state that is held.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Store {
         // Closing the old file removes the log that goes by the same name.
         let held = open_records(&saved)?;
         drop(self.replace(held));
-        drop(self.replace(Records::in_memory()?));
+        drop(self.replace(nothing()?));
         for log in ["-wal", "-shm"] {
             let mut log_path = path.as_os_str().to_owned();
             log_path.push(log);
@@ -93,6 +95,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Stands in for records while their file is put in its place.
+fn nothing() -> Result<Records> {
+    let connection = Connection::open_in_memory()?;
+    schema::create(&connection, 0)?;
+    Records::in_memory(connection)
 }
 
 /// Which file is at `path`, if any.

@@ -7,7 +7,7 @@ use crate::digest::{Digest, Entry, Key, entries_to_bytes};
 use crate::plan::recorded::{LedgerId, Refusal, TargetId};
 
 use super::records::{Records, TargetRecord, read_sealed, unknown, update_target};
-use super::{Result, StateError, Store, fold, front_coding, ledger};
+use super::{Result, StateError, Store, fold, front_coding, ledger, observe};
 
 /// One step of submitting: what ended, what starts, and what it cost.
 #[derive(Clone, Debug, Default)]
@@ -43,9 +43,14 @@ impl Store {
             commit: commit.as_deref(),
             now_ms,
         };
+        let is_accepted = |close: &Close| matches!(close.outcome, Outcome::Accepted { .. });
+        let begins_past = self.begins_past && step.close.iter().any(is_accepted);
         self.write(|transaction| {
             for close in &step.close {
                 close_batch(transaction, close, now_ms)?;
+            }
+            if begins_past {
+                observe::begin_past(transaction)?;
             }
             let opened = step
                 .open

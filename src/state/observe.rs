@@ -8,7 +8,7 @@ use crate::digest::{Digest, Key};
 use crate::plan::recorded::LedgerId;
 
 use super::records::Records;
-use super::{Result, Store, departed, ledger};
+use super::{Result, Store, departed, ledger, request};
 
 /// How long a set or an entry that has vanished is remembered: 30 days.
 const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -41,14 +41,17 @@ pub struct Seen {
     pub is_loaded: bool,
 }
 
+/// From now on the state has a past: what it does not hold is new.
+pub(super) fn begin_past(conn: &Connection) -> Result<()> {
+    let sql = "UPDATE meta SET is_observed = 1 WHERE is_observed = 0";
+    conn.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
 impl Store {
     /// Notes that a plan has been let through: from now on the state has a past.
     pub fn let_through(&mut self) -> Result<()> {
-        self.write(|transaction| {
-            let sql = "UPDATE meta SET is_observed = 1 WHERE is_observed = 0";
-            transaction.prepare_cached(sql)?.execute([])?;
-            Ok(())
-        })
+        self.write(|transaction| begin_past(transaction))
     }
 
     /// Carries ledgers over renames, records inputs, and counts how long
@@ -169,14 +172,15 @@ fn hold_back(conn: &Connection, set: &str, elapsed: i64) -> Result<()> {
 fn rename(conn: &Connection, seen: &Observation, now_ms: i64) -> Result<()> {
     let present: BTreeSet<&str> = seen.present.iter().map(|set| set.name.as_str()).collect();
     for set in &seen.present {
+        let former = set.formerly.iter();
+        let former = former.filter(|old| !present.contains(old.as_str()));
+        for old in former.clone() {
+            request::rename_suspended(conn, old, &set.name)?;
+        }
         if find_set(conn, &set.name)?.is_some() {
             continue;
         }
-        for old in set
-            .formerly
-            .iter()
-            .filter(|old| !present.contains(old.as_str()))
-        {
+        for old in former {
             if let Some(id) = find_set(conn, old)? {
                 let sql = "UPDATE asset_set SET name = ? WHERE id = ?";
                 conn.prepare_cached(sql)?.execute(params![set.name, id])?;

@@ -81,13 +81,6 @@ impl Records {
         })
     }
 
-    /// Nothing at all, for as long as a file is being put in its place.
-    pub(super) fn in_memory() -> Result<Self> {
-        let connection = Connection::open_in_memory()?;
-        super::schema::create(&connection, 0)?;
-        Self::new(connection)
-    }
-
     pub(super) fn reread(&mut self) -> Result<()> {
         self.meta = read_meta(&self.connection)?;
         Ok(())
@@ -125,8 +118,9 @@ impl Records {
         self.is_lasting.then(|| self.lineage())
     }
 
-    /// Whether no plan has ever been let through: then nobody knows what the
-    /// CDNs have. An approval alone does not end that.
+    /// Whether nothing has ever been accepted or adopted on the way to telling
+    /// all that is declared: then nobody knows what the CDNs have. Neither an
+    /// approval nor a plan of which nothing went out ends that.
     pub fn is_new(&self) -> Result<bool> {
         let sql = "SELECT NOT is_observed FROM meta";
         Ok(self.connection.query_row(sql, [], |row| row.get(0))?)

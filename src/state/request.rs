@@ -1,6 +1,7 @@
 //! Requests: what one process asks of another that holds the state; and what
 //! is suspended.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params};
@@ -58,6 +59,9 @@ impl Scope {
     }
 }
 
+/// In the column `scope`: the row holds a target by its identity.
+const TARGET: &str = "target";
+
 /// A scope that is suspended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspension {
@@ -90,6 +94,13 @@ fn insert(conn: &Connection, request: &NewRequest, now_ms: i64) -> Result<i64> {
     Ok(conn.last_insert_rowid())
 }
 
+/// A set that gets another name stays suspended.
+pub(super) fn rename_suspended(conn: &Connection, old: &str, new: &str) -> Result<()> {
+    let sql = "UPDATE OR REPLACE suspension SET name = ? WHERE scope = 'set' AND name = ?";
+    conn.prepare_cached(sql)?.execute([new, old])?;
+    Ok(())
+}
+
 impl Store {
     /// Leaves a request in the state that this process holds; its number.
     pub fn ask(&mut self, request: &NewRequest, now_ms: i64) -> Result<i64> {
@@ -110,21 +121,35 @@ impl Store {
     /// Holds `scope` back until it is resumed.
     pub fn suspend(&mut self, scope: &Scope, now_ms: i64) -> Result<()> {
         let (kind, name) = scope.columns();
-        self.write(|transaction| {
-            let sql = "INSERT INTO suspension(scope, name, at_ms) VALUES (?, ?, ?)
-                ON CONFLICT DO NOTHING";
-            transaction.execute(sql, params![kind, name, now_ms])?;
-            Ok(())
-        })
+        self.write(|transaction| insert_suspended(transaction, kind, name, now_ms))
     }
 
     /// Lets `scope` go on; whether it was suspended.
     pub fn resume(&mut self, scope: &Scope) -> Result<bool> {
-        self.write(|transaction| {
-            let sql = "DELETE FROM suspension WHERE scope = ? AND name = ?";
-            Ok(transaction.execute(sql, scope.columns())? > 0)
-        })
+        let (kind, name) = scope.columns();
+        self.write(|transaction| delete_suspended(transaction, kind, name))
     }
+
+    /// Holds back the target of a Cdn, whatever the Cdn comes to be called.
+    pub fn suspend_target(&mut self, identity: &str, now_ms: i64) -> Result<()> {
+        self.write(|transaction| insert_suspended(transaction, TARGET, identity, now_ms))
+    }
+
+    /// Lets a target go on; whether it was suspended.
+    pub fn resume_target(&mut self, identity: &str) -> Result<bool> {
+        self.write(|transaction| delete_suspended(transaction, TARGET, identity))
+    }
+}
+
+fn insert_suspended(conn: &Connection, kind: &str, name: &str, now_ms: i64) -> Result<()> {
+    let sql = "INSERT INTO suspension(scope, name, at_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+    conn.execute(sql, params![kind, name, now_ms])?;
+    Ok(())
+}
+
+fn delete_suspended(conn: &Connection, kind: &str, name: &str) -> Result<bool> {
+    let sql = "DELETE FROM suspension WHERE scope = ? AND name = ?";
+    Ok(conn.execute(sql, [kind, name])? > 0)
 }
 
 impl Records {
@@ -141,11 +166,19 @@ impl Records {
         Ok(requests)
     }
 
-    /// What is suspended.
-    pub fn suspensions(&self) -> Result<Vec<Suspension>> {
-        let sql = "SELECT scope, name, at_ms FROM suspension ORDER BY scope, name";
+    /// Identities of targets that are suspended, and since when.
+    pub fn suspended_targets(&self) -> Result<BTreeMap<String, i64>> {
+        let sql = "SELECT name, at_ms FROM suspension WHERE scope = ?";
         let mut statement = self.connection().prepare_cached(sql)?;
-        let mut rows = statement.query([])?;
+        let targets = statement.query_map([TARGET], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(targets.collect::<Result<_, _>>()?)
+    }
+
+    /// What is suspended, by the names it had then.
+    pub fn suspensions(&self) -> Result<Vec<Suspension>> {
+        let sql = "SELECT scope, name, at_ms FROM suspension WHERE scope <> ? ORDER BY scope, name";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let mut rows = statement.query([TARGET])?;
         let mut suspensions = Vec::new();
         while let Some(row) = rows.next()? {
             let (kind, name): (String, String) = (row.get(0)?, row.get(1)?);

@@ -26,6 +26,8 @@ pub struct Store {
     records: Records,
     /// What the manifests of this process are at, in git.
     pub(super) commit: Option<String>,
+    /// Whether what is accepted from now on gives the state a past.
+    pub(super) begins_past: bool,
     /// `None` in memory, where nobody else can be.
     pub(super) home: Option<Home>,
 }
@@ -44,6 +46,7 @@ impl Store {
         Ok(Self {
             records: open_records(&path)?,
             commit: None,
+            begins_past: false,
             home: Some(Home::new(path, lock)?),
         })
     }
@@ -55,6 +58,7 @@ impl Store {
         Ok(Self {
             records: Records::in_memory(conn)?,
             commit: None,
+            begins_past: false,
             home: None,
         })
     }
@@ -62,6 +66,12 @@ impl Store {
     /// Names the commit that batches opened from now on are declared at.
     pub fn declared_at(&mut self, commit: Option<String>) {
         self.commit = commit;
+    }
+
+    /// Whether the batches accepted from now on are part of telling everything
+    /// that is declared: then the state has a past from the first of them on.
+    pub fn begins_past(&mut self, begins: bool) {
+        self.begins_past = begins;
     }
 
     /// Puts other records in the place of these.

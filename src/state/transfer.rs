@@ -10,7 +10,7 @@ use crate::plan::recorded::TargetId;
 
 use super::observe::{drop_set, find_set, record_event};
 use super::records::{Records, unknown};
-use super::{Reader, Result, StateError, Store, journal, schema, store};
+use super::{Reader, Result, StateError, Store, journal, request, schema, store};
 
 /// In this order everything is taken over by [`Store::import`].
 const TABLES: [&str; 14] = [
@@ -133,6 +133,7 @@ impl Store {
             }
             let sql = "UPDATE asset_set SET name = ?, serial = serial + 1 WHERE id = ?";
             transaction.execute(sql, params![new, id])?;
+            request::rename_suspended(transaction, old, new)?;
             record_event(
                 transaction,
                 now_ms,

@@ -34,7 +34,7 @@ pub(super) struct Invalidation {
     /// Only URLs that match, `*` standing for anything.
     pattern: Option<String>,
     /// Exactly these URLs, declared or not.
-    urls: Vec<String>,
+    urls: Option<Vec<String>>,
     /// Only at this Cdn.
     cdn: Option<String>,
     /// Why, for the history.
@@ -110,7 +110,10 @@ pub(super) async fn invalidate(
     Body(wanted): Body<Invalidation>,
 ) -> Answer<Asked> {
     let work = served.in_turn(move |app| {
-        let ask = wanted::invalidation(&*app.declared()?, wanted.into())?;
+        let ask = {
+            let (declared, reader) = (app.declared()?, app.reader()?);
+            wanted::invalidation(&declared, Some(&reader), wanted.into())?
+        };
         leave(app, &ask, peer)
     });
     work.await

@@ -31,6 +31,7 @@ mod life;
 mod load;
 mod manifests;
 mod metrics;
+mod newcomer;
 mod operate;
 mod outages;
 mod outputs;

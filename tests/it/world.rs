@@ -82,7 +82,7 @@ spec:
         self.write(&format!("manifests/{name}.yaml"), &text);
     }
 
-    fn command(&self, arguments: &[&str]) -> std::process::Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
         let options = Options::default();
         let mut command = command(self.folder());
         command

@@ -1,6 +1,7 @@
 //! What keeps a URL that is to be sent from being sent, and what to do then.
 
 use crate::declare::{Cdn, DeclaredSet};
+use crate::plan::policy::Limit;
 use crate::plan::{Bootstrap, Hold, SetPlan, TargetPlan};
 use crate::report::explain::{Obstacle, ObstacleKind, quoted};
 use crate::report::number::{counted, grouped, instant};
@@ -58,6 +59,7 @@ fn held_back(about: &Circumstances<'_>) -> Option<Obstacle> {
 fn limit(about: &Circumstances<'_>) -> Option<Obstacle> {
     let approve = format!("freshen approve {}", about.plan.id.short());
     if let Some(block) = about.target.block
+        && !matches!(block.limit, Limit::FirstRun(_))
         && !about.is_sent
         && about.refused_by.is_none()
     {
@@ -65,9 +67,9 @@ fn limit(about: &Circumstances<'_>) -> Option<Obstacle> {
         let detail = format!("BLOCKED: {waiting}, {}", blocked(block));
         return Some(obstacle(ObstacleKind::Blocked, detail, approve));
     }
-    let bootstrap = about.bootstrap?;
+    let bootstrap = about.bootstrap.filter(|_| !about.is_sent)?;
     let detail = format!(
-        "BLOCKED: {} and no earlier state (without a word go {}); if the CDN has them all \
+        "BLOCKED: {} and no earlier state (up to {} go unasked); if the CDN has them all \
          already: freshen reconcile --bootstrap adopt",
         counted(bootstrap.items, "URL"),
         grouped(bootstrap.limit)

@@ -54,7 +54,7 @@ impl<'a> Past<'a> {
             now_ms,
         };
         if let Some(records) = records {
-            past.suspensions = records.suspensions()?;
+            past.suspensions = planning::suspensions(declared, records)?;
             for target in records.targets()? {
                 let refusals = records.refusals(target.id)?;
                 let identity = target.identity.clone();

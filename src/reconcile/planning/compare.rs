@@ -19,8 +19,6 @@ pub(super) struct Terms<'a> {
     place: Option<&'a Place>,
     pub(super) limits: LimitsSpec,
     pub(super) on_create: OnCreate,
-    pub(super) is_suspended: bool,
-    pub(super) not_before_ms: Option<i64>,
     approved: Option<&'a str>,
     /// All of it was asked for with `invalidate`.
     pub(super) is_forced: bool,
@@ -33,8 +31,6 @@ impl<'a> Terms<'a> {
             place: Some(&set.place),
             limits: set.limits,
             on_create: set.on_create,
-            is_suspended: set.suspend,
-            not_before_ms: set.not_before_ms,
             approved: set.approve.as_deref(),
             is_forced: false,
         }
@@ -49,8 +45,6 @@ impl<'a> Terms<'a> {
                 max_share_percent: None,
             },
             on_create: OnCreate::Invalidate,
-            is_suspended: false,
-            not_before_ms: None,
             approved: None,
             is_forced: true,
         }

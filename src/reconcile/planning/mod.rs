@@ -3,6 +3,7 @@
 
 mod compare;
 mod elsewhere;
+mod suspended;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,12 +15,16 @@ use crate::declare::{Cdn, Declared, DeclaredSet};
 use crate::digest::{Digest, Entry, ItemKind, Key, Mark};
 use crate::expand::Expansion;
 use crate::manifest::Problem;
+use crate::plan::policy;
 use crate::plan::recorded::RecordedSet;
 use crate::plan::{self, Bootstrap, Plan, SetPlan, TargetPlan};
 use crate::state::{Records, Request, StateError, Suspension, TargetRecord};
 use compare::{Terms, Wanted};
+use suspended::former_names;
 
-/// Items that a state without a past lets go without a word.
+pub use suspended::{hold, suspensions};
+
+/// Items that a state without a past lets go unasked.
 pub const BOOTSTRAP_LIMIT: u64 = 10_000;
 
 /// A refusal is tried again after this long.
@@ -123,7 +128,7 @@ impl<'a> Planner<'a> {
             Some(records) => (
                 records.sets()?,
                 records.targets()?,
-                records.suspensions()?,
+                suspensions(declared, records)?,
                 records.requests(true)?,
             ),
         };
@@ -165,6 +170,9 @@ impl<'a> Planner<'a> {
         planned.problems = problems.flatten().collect();
         self.plan_adhoc(sets.get(ADHOC))?;
         self.planned.plan.bootstrap = self.bootstrap()?;
+        if let Some(bootstrap) = self.planned.plan.bootstrap {
+            self.block_unapproved(bootstrap.limit)?;
+        }
         Ok(self.planned)
     }
 
@@ -349,6 +357,22 @@ impl<'a> Planner<'a> {
         let items = targets.map(waiting).sum();
         Ok((items > limit).then_some(Bootstrap { items, limit }))
     }
+
+    /// Leaves of every plan what somebody has approved.
+    fn block_unapproved(&mut self, limit: u64) -> Result<(), StateError> {
+        let mut sets = std::mem::take(&mut self.planned.plan.sets);
+        for target in sets.iter_mut().flat_map(|set| &mut set.targets) {
+            let approved = match self.records.zip(target.ledger) {
+                Some((records, ledger)) if target.unapproved > 0 => {
+                    records.contents(ledger, self.options.now_ms)?.approved
+                }
+                _ => Vec::new(),
+            };
+            policy::restrict_first_run(target, &approved, limit);
+        }
+        self.planned.plan.sets = sets;
+        Ok(())
+    }
 }
 
 /// The recorded set that `set` carries on: its own, or the one it was renamed from.
@@ -357,12 +381,6 @@ fn recorded_as<'s>(
     declared: &Declared,
     sets: &'s BTreeMap<String, RecordedSet>,
 ) -> Option<&'s RecordedSet> {
-    let former = || {
-        let mut names = set
-            .formerly
-            .iter()
-            .filter(|name| !declared.sets.contains_key(*name) && !declared.broken.contains(name));
-        names.find_map(|name| sets.get(name))
-    };
+    let former = || former_names(set, declared).find_map(|name| sets.get(name));
     sets.get(&set.name).or_else(former)
 }

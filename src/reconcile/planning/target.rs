@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::compare::{Terms, Wanted};
+use super::suspended::hold;
 use super::{BootstrapChoice, Planner};
 use crate::declare::Cdn;
 use crate::digest::{Digest, Entry, Key};
@@ -10,8 +11,8 @@ use crate::manifest::{LimitsSpec, OnCreate};
 use crate::plan::diff::{Diff, Past, diff};
 use crate::plan::policy::{self, Block};
 use crate::plan::recorded::{LedgerContents, RecordedLedger};
-use crate::plan::{First, Hold, TargetPlan};
-use crate::state::{Scope, StateError};
+use crate::plan::{First, TargetPlan};
+use crate::state::StateError;
 
 /// What is kept from being sent.
 #[derive(Clone, Copy)]
@@ -64,7 +65,12 @@ impl Planner<'_> {
             reasons: found.reasons,
             first: first(ledger, wire),
             block: limited.block,
-            hold: self.hold(terms, cdn),
+            hold: hold(
+                self.declared,
+                &self.suspended,
+                (terms.set, &cdn.name),
+                self.options.now_ms,
+            ),
         };
         self.note_departures(&plan, &contents);
         Ok(plan)
@@ -119,22 +125,6 @@ impl Planner<'_> {
             Some((records, ledger)) => records.contents(ledger.id, self.options.now_ms),
             None => Ok(LedgerContents::default()),
         }
-    }
-
-    fn hold(&self, terms: &Terms<'_>, cdn: &Cdn) -> Option<Hold> {
-        let is_suspended = self
-            .suspended
-            .iter()
-            .any(|suspension| match &suspension.scope {
-                Scope::All => true,
-                Scope::Set(name) => *name == terms.set,
-                Scope::Cdn(name) => *name == cdn.name,
-            });
-        if is_suspended || terms.is_suspended || cdn.suspend {
-            return Some(Hold::Suspended);
-        }
-        let not_before = terms.not_before_ms.filter(|&at| at > self.options.now_ms);
-        not_before.map(Hold::NotBefore)
     }
 }
 
