@@ -12,7 +12,7 @@ use super::tree::{Root, Tree};
 const ATTEMPTS: usize = 6;
 
 /// Why there is no result of a scan.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum LoadError {
     /// Files changed under every attempt.
     #[error("the manifests change faster than they can be read")]

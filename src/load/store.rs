@@ -5,6 +5,8 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::digest::Digest;
+
 /// One root, pinned. Paths are inside it, with `/`, the root itself is empty.
 pub(super) trait Store: Send + Sync {
     /// What a folder holds, in any order.
@@ -15,6 +17,11 @@ pub(super) trait Store: Send + Sync {
 
     /// The whole content of a regular file of at most `cap` bytes.
     fn read(&self, path: &str, cap: u64) -> Result<Vec<u8>, ReadProblem>;
+
+    /// The digest of that content, which is not kept.
+    fn digest(&self, path: &str, cap: u64) -> Result<Digest, ReadProblem> {
+        self.read(path, cap).map(|bytes| Digest::of(&bytes))
+    }
 
     /// Whether everything that was looked at is still as it was.
     fn is_unchanged(&self) -> bool;

@@ -31,9 +31,34 @@ pub struct Tree {
     pub empty_roots: Vec<String>,
     /// Something could not be read: while this holds, nothing counts as vanished.
     pub unreadable_files: bool,
+    visited: Visited,
     stores: Vec<Option<Box<dyn Store>>>,
     is_disturbed: bool,
-    named: Mutex<HashMap<(usize, String), Remembered>>,
+    named: Mutex<HashMap<PathInRoot, Remembered>>,
+}
+
+/// A path inside a root; roots are counted from 0.
+pub type PathInRoot = (usize, String);
+
+/// Where a scan has been: a change anywhere else cannot matter to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Visited {
+    /// Folders entered.
+    pub folders: Vec<PathInRoot>,
+    /// Links looked at, whether or not they led to anything.
+    pub links: Vec<PathInRoot>,
+    /// Files that manifests name, whether or not they could be read.
+    pub named: Vec<PathInRoot>,
+}
+
+/// What a tree held, by digest: enough to tell whether another holds the same.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// Of all that was read, and of what could not be.
+    pub digest: Digest,
+    /// The part of it that is known before any manifest is understood.
+    own: Digest,
+    named: Vec<PathInRoot>,
 }
 
 /// Read twice means the same bytes twice.
@@ -54,6 +79,7 @@ impl Tree {
             problems: Vec::new(),
             empty_roots: Vec::new(),
             unreadable_files: false,
+            visited: Visited::default(),
             stores: Vec::new(),
             is_disturbed: false,
             named: Mutex::default(),
@@ -102,6 +128,32 @@ impl Tree {
         self.named().entry(key).or_insert(bytes).clone()
     }
 
+    /// What was read, the named files included: once all of them were.
+    pub fn contents(&self) -> Contents {
+        let named = self.named_paths();
+        let own = self.own_digest();
+        Contents {
+            digest: self.digest_with(own, &named),
+            own,
+            named,
+        }
+    }
+
+    /// Whether all that made up `contents` reads the same here. Nothing of it
+    /// is parsed or kept.
+    pub fn holds(&self, contents: &Contents) -> bool {
+        let own = self.own_digest();
+        own == contents.own && self.digest_with(own, &contents.named) == contents.digest
+    }
+
+    /// Where this scan has been, together with the files that `contents` names.
+    pub fn visited(&self, contents: &Contents) -> Visited {
+        Visited {
+            named: contents.named.clone(),
+            ..self.visited.clone()
+        }
+    }
+
     /// Whether everything that was read is still as it was.
     pub(super) fn is_unchanged(&self) -> bool {
         let mut stores = self.stores.iter().flatten();
@@ -113,8 +165,49 @@ impl Tree {
         self.is_disturbed
     }
 
-    fn named(&self) -> std::sync::MutexGuard<'_, HashMap<(usize, String), Remembered>> {
+    fn named(&self) -> std::sync::MutexGuard<'_, HashMap<PathInRoot, Remembered>> {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn named_paths(&self) -> Vec<PathInRoot> {
+        let mut paths: Vec<PathInRoot> = self.named().keys().cloned().collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// Of manifests, and of what is wrong with files and folders.
+    fn own_digest(&self) -> Digest {
+        let parts = self.problems.iter().flat_map(|problem| {
+            let file = problem.place.as_ref().map_or("", |place| &*place.file);
+            [problem.code, file, problem.message.as_str()].map(str::as_bytes)
+        });
+        Digest::of_parts(std::iter::once(&self.digest.0[..]).chain(parts))
+    }
+
+    fn digest_with(&self, own: Digest, named: &[PathInRoot]) -> Digest {
+        let digests: Vec<Digest> = named.par_iter().map(|key| self.digest_of(key)).collect();
+        let parts = digests.iter().map(|digest| &digest.0[..]);
+        Digest::of_parts(std::iter::once(&own.0[..]).chain(parts))
+    }
+
+    /// Of a named file and its path, or of why it cannot be read.
+    fn digest_of(&self, key: &PathInRoot) -> Digest {
+        let (root, path) = key;
+        let known = self.named().get(key).cloned();
+        let store = self.stores.get(*root).and_then(Option::as_ref);
+        let content = match (known, store) {
+            (Some(known), _) => known.map(|bytes| Digest::of(&bytes)),
+            (None, Some(store)) => store.digest(path, MAX_NAMED_FILE),
+            (None, None) => Err(ReadProblem::Missing),
+        };
+        let root = (*root as u64).to_be_bytes();
+        match content {
+            Ok(content) => Digest::of_parts([&root[..], path.as_bytes(), &content.0]),
+            Err(problem) => {
+                let problem = problem.to_string();
+                Digest::of_parts([&root[..], path.as_bytes(), problem.as_bytes()])
+            }
+        }
     }
 
     fn add(&mut self, index: usize, name: &str, store: &dyn Store) {
@@ -124,6 +217,9 @@ impl Tree {
         self.problems.extend(listing.problems);
         self.unreadable_files |= listing.is_incomplete;
         self.is_disturbed |= listing.is_disturbed;
+        let here = |paths: Vec<String>| paths.into_iter().map(move |path| (index, path));
+        self.visited.folders.extend(here(listing.folders));
+        self.visited.links.extend(here(listing.links));
         if is_empty {
             let message = "the manifest root holds no manifest";
             self.add_empty(name.to_owned(), message);

@@ -21,6 +21,10 @@ const MAX_DEPTH: usize = 64;
 pub(super) struct Listing {
     /// Paths of manifests; a file that several links lead to is listed once.
     pub(super) files: Vec<String>,
+    /// The folders entered, the root (empty) first.
+    pub(super) folders: Vec<String>,
+    /// The links looked at, whether or not they led to anything.
+    pub(super) links: Vec<String>,
     pub(super) problems: Vec<Problem>,
     /// Something could not be looked into.
     pub(super) is_incomplete: bool,
@@ -74,6 +78,7 @@ impl Walk<'_> {
             Ok(None) => return,
             Err(problem) => return self.cannot_read(folder, &problem),
         };
+        self.listing.folders.push(folder.to_owned());
         let mut rules = rules.to_vec();
         if entries.iter().any(|entry| entry.name == IGNORE_FILE) {
             self.add_rules(folder, &mut rules);
@@ -130,6 +135,7 @@ impl Walk<'_> {
     }
 
     fn follow(&mut self, link: &Link) {
+        self.listing.links.push(link.path.clone());
         let is_manifest = has_manifest_ending(OsStr::new(&link.path));
         let seen = match self.store.look(&link.path) {
             Ok(seen) => seen,

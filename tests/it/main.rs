@@ -45,5 +45,6 @@ mod site;
 mod state;
 mod systemd;
 mod web;
+mod watching;
 mod wires;
 mod world;
