@@ -64,11 +64,6 @@ impl Store {
         })
     }
 
-    /// Writes accepted claims into the ledger itself.
-    pub fn fold(&mut self, ledger: LedgerId) -> Result<()> {
-        self.write(|transaction| fold(transaction, &Head::read(transaction, ledger)?))
-    }
-
     /// Makes `keys` owed where they are present, and sent ahead of all else.
     pub fn force(&mut self, ledger: LedgerId, keys: &[Key]) -> Result<()> {
         self.write(|transaction| {

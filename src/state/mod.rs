@@ -26,7 +26,7 @@ mod transfer;
 
 pub use approval::Approval;
 pub use error::StateError;
-pub use history::{BatchRecord, Event, HistoryFilter};
+pub use history::{BatchRecord, HistoryFilter};
 pub use journal::Step;
 pub use ledger::Begin;
 pub use location::check_location;
