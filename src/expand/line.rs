@@ -1,6 +1,6 @@
 //! The lines of a set: those of its templates, and those of base and preset URLs.
 
-use crate::manifest::{Place, PresetChoice, PresetSpec, Problem, Step};
+use crate::manifest::{Place, PresetChoice, PresetSpec, Problem, Step, without_userinfo};
 use crate::resolve::id;
 use crate::resolve::kinds::{Service, service_of};
 use crate::resolve::{NO_SUCH_SERVICE, unknown_kind, unsupported};
@@ -307,6 +307,7 @@ fn cannot_form(draft: &Draft, what: &str, hint: &str) -> Problem {
 
 /// That `url` is not one.
 pub(super) fn bad_url(url: &str, fault: &url::UrlFault, place: Place) -> Problem {
+    let url = without_userinfo(url);
     let shown = match url.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}...", &url[..end]),
         None => format!("{url:?}"),

@@ -27,6 +27,7 @@ pub(super) struct MetadataWire {
     /// Earlier names, whose records this one carries on.
     pub(super) formerly: Option<Vec<Formed<Name>>>,
     /// For people and tools; freshen does not read them.
+    #[expect(dead_code, reason = "checked for their form, and for nothing else")]
     pub(super) labels: Option<BTreeMap<String, Text>>,
     /// Notes; those that start with `freshen/` are instructions.
     pub(super) annotations: Option<BTreeMap<String, Text>>,

@@ -22,6 +22,7 @@ pub mod source;
 pub mod spec;
 mod suggest;
 mod template;
+mod userinfo;
 pub mod wire;
 mod yaml;
 
@@ -34,3 +35,4 @@ pub use schema::{ProviderSchemas, Shape, manifest_schema, schema_of};
 pub use source::SourceFile;
 pub use spec::*;
 pub use suggest::nearest;
+pub use userinfo::without_userinfo;

@@ -16,7 +16,6 @@ use super::source::{Source, SourceFile};
 use super::spec::{AssetSetSpec, CdnSpec, Manifest, Step, TemplateSpec};
 use super::suggest::nearest;
 use super::template::{self, TemplateWire};
-use super::wire::Text;
 use super::yaml;
 
 /// The kinds of manifest.
@@ -268,16 +267,12 @@ fn to_manifest<S>(
     spec: S,
 ) -> Result<Manifest<S>, Box<Problem>> {
     let wire: MetadataWire = convert(document, node, shape)?;
-    let to_texts = |map: Option<std::collections::BTreeMap<String, Text>>| {
-        let pairs = map.unwrap_or_default().into_iter();
-        pairs.map(|(key, text)| (key, text.0)).collect()
-    };
+    let annotations = wire.annotations.unwrap_or_default().into_iter();
     let formerly = wire.formerly.unwrap_or_default().into_iter();
     Ok(Manifest {
         name: wire.name.0.label,
         formerly: formerly.map(|name| name.0.label).collect(),
-        labels: to_texts(wire.labels),
-        annotations: to_texts(wire.annotations),
+        annotations: annotations.map(|(key, text)| (key, text.0)).collect(),
         spec,
         document: Arc::clone(document),
     })

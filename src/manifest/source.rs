@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::node::Span;
 use super::problem::Place;
+use super::userinfo::has_userinfo;
 use crate::digest::Digest;
 
 /// A file of one of the roots, as its bytes were read.
@@ -89,10 +90,9 @@ impl Source {
 /// Whether a line may hold a secret written out, whatever else is wrong with
 /// it, misspellings included: such a line is never shown.
 fn may_hold_secret(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    ["passw", "pwd", "secret"]
-        .iter()
-        .any(|word| line.contains(word))
+    let lower = line.to_ascii_lowercase();
+    let mut words = ["passw", "pwd", "secret"].iter();
+    words.any(|word| lower.contains(word)) || has_userinfo(line)
 }
 
 fn without_bom(bytes: &[u8]) -> &[u8] {

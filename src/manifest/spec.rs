@@ -13,8 +13,6 @@ pub struct Manifest<S> {
     pub name: String,
     /// `metadata.formerly`: names whose ledgers this one carries on.
     pub formerly: Vec<String>,
-    /// `metadata.labels`.
-    pub labels: BTreeMap<String, String>,
     /// `metadata.annotations`, among them `freshen/approve`.
     pub annotations: BTreeMap<String, String>,
     /// What is declared.

@@ -97,13 +97,27 @@ impl Credentials {
         Digest::of_parts(parts)
     }
 
-    /// `text` without any of the secrets, as they are or escaped for XML.
-    fn redact(&self, text: &str) -> String {
+    /// `text` on one line and shortened, without any of the secrets. They are
+    /// looked for before anything is collapsed or cut, where they stand as
+    /// they are, and again on the one line, where they are flat as well.
+    fn tell(&self, text: &str) -> String {
+        let line = one_line(&self.redact(text, str::to_owned));
+        let line = self.redact(&line, one_line);
+        match line.char_indices().nth(MAX_CHARACTERS) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None => line,
+        }
+    }
+
+    /// `text` without the secrets in the form that `formed` gives them, plain
+    /// or escaped for XML.
+    fn redact(&self, text: &str, formed: impl Fn(&str) -> String) -> String {
         let mut text = text.to_owned();
         for secret in self.0.values().map(ExposeSecret::expose_secret) {
-            let escaped = quick_xml::escape::escape(secret);
-            let partly = quick_xml::escape::partial_escape(secret);
-            for form in [&*escaped, &*partly, secret] {
+            let secret = formed(secret);
+            let escaped = quick_xml::escape::escape(&*secret);
+            let partly = quick_xml::escape::partial_escape(&*secret);
+            for form in [&*escaped, &*partly, &*secret] {
                 if !form.is_empty() {
                     text = text.replace(form, "***");
                 }
@@ -111,6 +125,16 @@ impl Credentials {
         }
         text
     }
+}
+
+/// What is shown of what a CDN says, in characters, at most.
+const MAX_CHARACTERS: usize = 300;
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace()
+        .map(|word| word.replace(char::is_control, ""))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 impl fmt::Debug for Credentials {
@@ -149,38 +173,22 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Reason {
-    /// What is shown of a message, in characters, at most.
-    const MAX_CHARACTERS: usize = 300;
-
-    fn redacted(self, credentials: &Credentials) -> Self {
-        let shorten = |text: &str| -> String {
-            // Redacted first: a secret cut in half would not be found.
-            let text = credentials.redact(text);
-            match text.char_indices().nth(Self::MAX_CHARACTERS) {
-                Some((end, _)) => format!("{}…", &text[..end]),
-                None => text,
-            }
-        };
-        Self {
-            code: shorten(&self.code),
-            message: shorten(&self.message),
-        }
-    }
-}
-
 impl Verdict {
-    /// The same verdict, its words shortened and without any of the secrets.
+    /// The same verdict, its words on one line, shortened, and without any of
+    /// the secrets.
     #[must_use]
     pub fn redacted(self, credentials: &Credentials) -> Self {
-        let clean = |reason: Reason| reason.redacted(credentials);
+        let clean = |reason: Reason| Reason {
+            code: credentials.tell(&reason.code),
+            message: credentials.tell(&reason.message),
+        };
         match self {
             Self::Learned(facts) => Self::Learned(facts),
             Self::Accepted {
                 receipt,
                 estimate_ms,
             } => Self::Accepted {
-                receipt: credentials.redact(&receipt),
+                receipt: credentials.tell(&receipt),
                 estimate_ms,
             },
             Self::Refused { culprits, reason } => Self::Refused {

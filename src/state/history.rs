@@ -55,19 +55,6 @@ pub struct HistoryFilter {
     pub at_most: u32,
 }
 
-/// Something that happened to a set, other than a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// Milliseconds since the epoch.
-    pub at_ms: i64,
-    /// Such as `renamed` or `expired`.
-    pub kind: String,
-    /// The set concerned.
-    pub set: Option<String>,
-    /// What exactly, for a person.
-    pub detail: String,
-}
-
 impl Records {
     /// Batches, the latest first.
     pub fn history(&self, filter: &HistoryFilter) -> Result<Vec<BatchRecord>> {
@@ -103,28 +90,21 @@ impl Records {
         }
         Ok(found)
     }
-
-    /// What happened to sets, in order.
-    pub fn events(&self) -> Result<Vec<Event>> {
-        let sql = "SELECT at_ms, kind, set_name, detail FROM event ORDER BY id";
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let events = statement.query_map([], |row| {
-            Ok(Event {
-                at_ms: row.get(0)?,
-                kind: row.get(1)?,
-                set: row.get(2)?,
-                detail: row.get(3)?,
-            })
-        })?;
-        Ok(events.collect::<Result<_, _>>()?)
-    }
 }
 
 impl Store {
     /// Forgets batches, answered requests and events that are older than the
-    /// history is kept. A batch that a ledger still needs stays.
+    /// history is kept, and gives their space back. A batch that a ledger
+    /// still needs stays.
     pub fn prune_history(&mut self, now_ms: i64) -> Result<()> {
-        self.write(|transaction| prune(transaction, now_ms - KEPT_MS, KEPT_BYTES))
+        let has_pruned =
+            self.write(|transaction| prune(transaction, now_ms - KEPT_MS, KEPT_BYTES))?;
+        if has_pruned {
+            let mut statement = self.connection().prepare("PRAGMA incremental_vacuum")?;
+            let mut pages = statement.query([])?;
+            while pages.next()?.is_some() {}
+        }
+        Ok(())
     }
 }
 
@@ -189,7 +169,8 @@ fn mark_in(conn: &Connection, no: BatchNo, key: Key) -> Result<Option<Mark>> {
     Ok(None)
 }
 
-fn prune(conn: &Connection, before_ms: i64, most_bytes: i64) -> Result<()> {
+/// Whether any batch was forgotten.
+fn prune(conn: &Connection, before_ms: i64, most_bytes: i64) -> Result<bool> {
     let sql = "SELECT coalesce(max(batch_no), 0) FROM (
         SELECT batch_no, sum(length(entries)) OVER (ORDER BY batch_no DESC) AS total FROM claim
         ) WHERE total > ?";
@@ -197,13 +178,14 @@ fn prune(conn: &Connection, before_ms: i64, most_bytes: i64) -> Result<()> {
     let sql = "DELETE FROM batch WHERE (closed_ms < ? OR no <= ?) AND closed_ms IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM claim c JOIN ledger l ON l.id = c.ledger_id
             WHERE c.batch_no = no AND c.state = 'accepted')";
-    if conn.execute(sql, [before_ms, too_much])? > 0 {
+    let has_pruned = conn.execute(sql, [before_ms, too_much])? > 0;
+    if has_pruned {
         let sql = "DELETE FROM claim WHERE NOT EXISTS (SELECT 1 FROM batch WHERE no = batch_no)";
         conn.execute(sql, [])?;
     }
     conn.execute("DELETE FROM request WHERE used_ms < ?", [before_ms])?;
     conn.execute("DELETE FROM event WHERE at_ms < ?", [before_ms])?;
-    Ok(())
+    Ok(has_pruned)
 }
 
 #[cfg(test)]

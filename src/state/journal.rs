@@ -66,17 +66,6 @@ impl Store {
             Ok(opened)
         })
     }
-
-    /// Forgets what `target` refused: these entries' keys, or everything.
-    pub fn lift_refusals(&mut self, target: TargetId, keys: Option<&[Key]>) -> Result<()> {
-        self.write(|transaction| {
-            if let Some(keys) = keys {
-                return lift(transaction, target, keys.iter().copied());
-            }
-            transaction.execute("DELETE FROM refusal WHERE target_id = ?", [target.0])?;
-            Ok(())
-        })
-    }
 }
 
 impl Records {

@@ -92,11 +92,6 @@ impl Store {
         })
     }
 
-    /// Writes accepted claims into the ledger itself.
-    pub fn fold(&mut self, ledger: LedgerId) -> Result<()> {
-        self.write(|transaction| fold(transaction, &Head::read(transaction, ledger)?))
-    }
-
     /// Makes keys owed where they are present, and sent ahead of all else; one
     /// transaction.
     pub fn force(&mut self, forced: &[(LedgerId, Vec<Key>)]) -> Result<()> {

@@ -27,7 +27,7 @@ mod transfer;
 
 pub use approval::{Approval, Leave};
 pub use error::StateError;
-pub use history::{BatchRecord, Event, HistoryFilter};
+pub use history::{BatchRecord, HistoryFilter};
 pub use home::Standing;
 pub use journal::Step;
 pub use ledger::Begin;

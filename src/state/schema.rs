@@ -20,7 +20,8 @@ pub(super) const FORMAT: i64 = 1;
 pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [];
 
 /// Numbers come from AUTOINCREMENT wherever something else may still name a
-/// deleted row: such a number must never mean another row.
+/// deleted row: such a number must never mean another row. What happened to
+/// sets (`event`) is written for a person with `sqlite3`.
 const TABLES: &str = "
 CREATE TABLE meta(
     one INTEGER PRIMARY KEY CHECK (one = 1), written_by TEXT NOT NULL, lineage TEXT NOT NULL,

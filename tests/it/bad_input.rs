@@ -407,6 +407,53 @@ fn s2_errors_of_assets_name_line_and_cure() {
 }
 
 #[test]
+fn s2_credentials_in_urls_are_shown_in_no_form() {
+    let check = |label: &str, file: &str, text: String| {
+        let world = World::new();
+        world.write(file, text);
+        world.write(
+            "uses.yaml",
+            set("uses", "  templates: [t]\n  assets: [x]\n"),
+        );
+        if file != "template.yaml" {
+            world.write("template.yaml", template(&["<ID>"]));
+        }
+        for form in ["text", "json", "jsonl", "markdown", "github", "sarif"] {
+            let run = world.freshen(&["validate", "-o", form]);
+            check_says(label, &["validate", form], &run, 4, &[file]);
+        }
+        let run = world.freshen(&["expand"]);
+        check_says(label, &["expand"], &run, 4, &[file]);
+    };
+    let in_set = |label: &str, url: &str| {
+        let list = format!("  urls: [\"{url}\"]\n");
+        check(label, "bad.yaml", set("bad", &list));
+        let block = template(&[&format!("\"{url}\"")]);
+        check(label, "template.yaml", block);
+        let text = format!("  urls: [\"{url}\n");
+        check(label, "bad.yaml", set("bad", &text));
+    };
+    in_set(
+        "credentials",
+        "https://bob:hunter2@m.acme.com/is/image/<ID>",
+    );
+    in_set("a blank", "https://bob:hunter2@m.acme.com/is image/<ID>");
+    in_set("a blank in it", "https://bob:hunter2 x@m.acme.com/is/<ID>");
+    in_set("a fragment", "https://bob:hunter2@m.acme.com/is#top<ID>");
+    in_set("a slash in it", "https://bob:x/hunter2@m.acme.com/is/<ID>");
+    in_set("no scheme", "bob:hunter2@m.acme.com/is/image/<ID>");
+    let cdn = cdn_at("other", "https://bob:hunter2@ips.acme.com");
+    check("endpoint", "other.yaml", cdn);
+    let cdn = cdn_at("other", "bob:hunter2@ips.acme.com");
+    check("endpoint without a scheme", "other.yaml", cdn);
+    let cdn = cdn_at("other", "https://ips.acme.com");
+    let server = cdn.replace("https://m.acme.com", "https://bob:hunter2@m.acme.com");
+    check("publish server", "other.yaml", server);
+    let cut_off = cdn.replace("\"https://m.acme.com\"", "\"https://bob:hunter2@m.acme.com");
+    check("publish server cut off", "other.yaml", cut_off);
+}
+
+#[test]
 fn s2_errors_of_urls_name_line_and_cure() {
     let long = format!("  urls: [\"{BASE}{}\"]\n", "x".repeat(4100));
     let long_id = format!("  assets: [{}]\n", "x".repeat(4096));

@@ -156,6 +156,46 @@ fn a_long_message_is_shortened_and_hides_a_secret_at_its_cut() {
     assert!(verdict.chars().count() < 400, "{verdict}");
 }
 
+/// An answer with this text in it, as a fault of the service or as a page.
+fn answers(text: &str) -> [Answer; 3] {
+    let fault = format!(
+        "<e:Envelope xmlns:e='http://schemas.xmlsoap.org/soap/envelope/'><e:Body><e:Fault>\
+         <faultcode>e:Server</faultcode><faultstring>{text}</faultstring></e:Fault></e:Body></e:Envelope>"
+    );
+    let handle = format!(
+        "<e:Envelope xmlns:e='http://schemas.xmlsoap.org/soap/envelope/'><e:Body>\
+         <r:cdnCacheInvalidationReturn xmlns:r='http://www.scene7.com/IpsApi/xsd/2014-04-03'>\
+         <r:invalidationHandle>{text}</r:invalidationHandle></r:cdnCacheInvalidationReturn></e:Body></e:Envelope>"
+    );
+    let bodies = [(500, fault), (502, text.to_owned()), (200, handle)];
+    bodies.map(|(status, body)| Answer {
+        status,
+        retry_after_ms: None,
+        body: body.into_bytes(),
+    })
+}
+
+#[test]
+fn a_secret_is_hidden_however_its_echo_is_spaced_or_cut() {
+    let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");
+    let password = "correct  horse";
+    let half = format!("{}correct  horse", " ".repeat(1990));
+    let check = |echo: &str| {
+        for answer in answers(echo) {
+            let verdict = provider.read(&BATCH, &answer, &credentials("joe@x", password));
+            let told = told(&verdict);
+            assert!(!told.contains("correct"), "{told}");
+            assert!(!told.contains("horse"), "{told}");
+            assert!(told.chars().count() < 400, "{told}");
+        }
+    };
+    check("the password correct  horse is wrong");
+    check("the password correct horse is wrong");
+    check("the password correct\n horse is wrong");
+    check(&half);
+    check(&format!("correct  horse{}", "x".repeat(5000)));
+}
+
 #[test]
 fn a_call_is_posted_as_soap_11_wants_it() {
     let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");

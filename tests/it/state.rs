@@ -286,9 +286,7 @@ fn accepted_claims_read_the_same_before_and_after_folding() {
     accept(&mut store, id, &["a@3"]);
     let before = contents(&store, "spring");
     assert_eq!(before.entries, entries(&["a@3", "b@1", "c@1"]));
-    store.fold(id).unwrap();
-    assert_eq!(contents(&store, "spring"), before);
-    store.fold(id).unwrap();
+    store.settle(&[id]).unwrap();
     assert_eq!(contents(&store, "spring"), before);
     store.settle(&[id]).unwrap();
     assert_eq!(contents(&store, "spring"), before);
@@ -315,6 +313,27 @@ fn a_gate_is_as_late_as_the_latest_answer_asked_for_whatever_came_after() {
         let gate_ms = store.sets().unwrap()[0].ledgers["cdn"].gate_ms;
         assert_eq!(gate_ms, Some(NOW + 590_000));
     }
+}
+
+#[test]
+fn a_file_gives_back_the_space_of_history_that_is_past_keeping() {
+    let home = Home::new();
+    let mut store = home.open();
+    let id = adopt(&mut store, "spring", &["a@1"]);
+    for batch in 0..100 {
+        let list: Vec<String> = (0..500).map(|n| format!("{batch}-{n}@1")).collect();
+        let list: Vec<&str> = list.iter().map(String::as_str).collect();
+        let batch = open(&mut store, id, &list);
+        let message = "lost".to_owned();
+        close(&mut store, batch.no, Outcome::Failed { message });
+    }
+    drop(store);
+    let size = || fs::metadata(home.path()).unwrap().len();
+    let before = size();
+    let mut store = home.open();
+    store.prune_history(NOW + 91 * DAY).unwrap();
+    drop(store);
+    assert!(size() < before / 4, "{} of {before} bytes left", size());
 }
 
 #[test]
@@ -380,7 +399,8 @@ fn a_set_that_cannot_be_loaded_does_not_age() {
 
 #[test]
 fn a_missing_set_is_kept_for_30_counted_days_and_a_leap_of_the_clock_is_a_week() {
-    let mut store = Store::in_memory(NOW).unwrap();
+    let home = Home::new();
+    let mut store = home.open();
     adopt(&mut store, "spring", &["a@1"]);
     store.let_through().unwrap();
     store.observe(&seen(&[]), NOW).unwrap();
@@ -392,8 +412,11 @@ fn a_missing_set_is_kept_for_30_counted_days_and_a_leap_of_the_clock_is_a_week()
         store.observe(&seen(&[]), NOW + day * DAY).unwrap();
     }
     assert_eq!(store.sets().unwrap(), Vec::new());
-    assert_eq!(store.events().unwrap()[0].kind, "expired");
     assert!(!store.is_new().unwrap());
+    let conn = rusqlite::Connection::open(home.path()).unwrap();
+    let sql = "SELECT kind || ' ' || set_name FROM event";
+    let told: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(told, "expired spring");
 }
 
 #[test]
@@ -501,14 +524,14 @@ fn an_approval_lets_exactly_its_entries_through_until_sent_or_expired() {
     );
     accept(&mut store, id, &["a@1"]);
     assert_eq!(contents(&store, "spring").approved, entries(&["b@1"]));
-    store.fold(id).unwrap();
+    store.settle(&[id]).unwrap();
     assert_eq!(contents(&store, "spring").approved, entries(&["b@1"]));
     let late = store.contents(id, NOW + 7 * DAY).unwrap();
     assert_eq!(late.approved, Vec::new());
 }
 
 #[test]
-fn a_refusal_stays_until_its_url_is_accepted_or_it_is_lifted() {
+fn a_refusal_stays_until_its_url_is_accepted() {
     let mut store = Store::in_memory(NOW).unwrap();
     let id = adopt(&mut store, "spring", &["a@1"]);
     let target = target(&mut store);
@@ -546,10 +569,7 @@ fn a_refusal_stays_until_its_url_is_accepted_or_it_is_lifted() {
     assert_eq!(store.refusals(target).unwrap().len(), 2);
     accept(&mut store, id, &["a@3"]);
     assert_eq!(store.refusals(target).unwrap(), refusals[1..]);
-    store.lift_refusals(target, Some(&keys(&["b"]))).unwrap();
-    assert_eq!(store.refusals(target).unwrap(), Vec::new());
-    refuse(&mut store, "a@2");
-    store.lift_refusals(target, None).unwrap();
+    accept(&mut store, id, &["b@1"]);
     assert_eq!(store.refusals(target).unwrap(), Vec::new());
 }
 
@@ -1028,7 +1048,7 @@ enum Happening {
     Accept(BTreeMap<u8, u8>),
     Fail(BTreeMap<u8, u8>),
     Force(BTreeSet<u8>),
-    Fold,
+    Settle,
     Reopen,
 }
 
@@ -1042,7 +1062,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         marks().prop_map(Happening::Accept),
         marks().prop_map(Happening::Fail),
         some().prop_map(Happening::Force),
-        Just(Happening::Fold),
+        Just(Happening::Settle),
         Just(Happening::Reopen),
     ]
 }
@@ -1112,7 +1132,7 @@ fn happen(home: &Home, store: &mut Option<Store>, happening: &Happening) {
             return attempt(store, id, marks, Outcome::Failed { message });
         }
         Happening::Force(numbers) => return store.force(&[(id, numbered(numbers))]).unwrap(),
-        Happening::Fold => return store.fold(id).unwrap(),
+        Happening::Settle => return store.settle(&[id]).unwrap(),
         Happening::Reopen => unreachable!("handled above"),
     };
     store.begin(&[begin], NOW).unwrap();
@@ -1144,7 +1164,7 @@ impl Model {
                 self.marks.extend(marks);
             }
             Happening::Force(numbers) => self.forced.extend(numbers),
-            Happening::Fail(_) | Happening::Fold | Happening::Reopen => {}
+            Happening::Fail(_) | Happening::Settle | Happening::Reopen => {}
         }
     }
 }

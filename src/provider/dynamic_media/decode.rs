@@ -8,7 +8,7 @@ use super::block::{Block, ImagePresets, Region, Service};
 use super::codec::{DynamicMedia, Endpoint};
 use crate::expand::Addressing;
 use crate::manifest::wire::{SecretWire, Text};
-use crate::manifest::{PresetSpec, Problem, SecretRef, Step};
+use crate::manifest::{PresetSpec, Problem, SecretRef, Step, without_userinfo};
 use crate::provider::Places;
 
 /// Where the service lives on every host of Adobe's.
@@ -103,7 +103,7 @@ impl Check<'_> {
             self.report(
                 &[Step::Key("endpoint")],
                 "endpoint-invalid",
-                format!("endpoint `{}` {why}", without_credentials(text)),
+                format!("endpoint `{}` {why}", without_userinfo(text)),
                 "write it as `https://host` or `https://host/path`",
             );
         }
@@ -122,7 +122,7 @@ impl Check<'_> {
                 self.report(
                     &[Step::Key("publishServers"), Step::Index(index)],
                     "publish-server-invalid",
-                    format!("publish server `{}` {why}", without_credentials(server)),
+                    format!("publish server `{}` {why}", without_userinfo(server)),
                     "write scheme and host only, such as `https://s7d1.scene7.com`",
                 );
             }
@@ -289,15 +289,6 @@ fn check_server(text: &str) -> Result<(), &'static str> {
         return Err("has more than scheme and host");
     }
     Ok(())
-}
-
-/// A URL for a message: whatever stands before an `@` may be a password.
-fn without_credentials(text: &str) -> String {
-    match (text.split_once("://"), text.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        (None, Some((_, rest))) => format!("…@{rest}"),
-        (_, None) => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ fn read(
     }
     let document = match Element::parse(&answer.body) {
         Ok(document) => document,
-        Err(error) => return by_status(answer, &format!("{error}: {}", snippet(&answer.body))),
+        Err(error) => return by_status(answer, &format!("{error}: {}", text_of(&answer.body))),
     };
     let body = if is(&document, ENVELOPE, "Envelope") {
         document
@@ -152,14 +152,14 @@ fn handle(returned: &Element) -> Verdict {
         .text_of("estimatedSeconds")
         .and_then(|text| text.parse::<u64>().ok());
     Verdict::Accepted {
-        receipt: format!("handle {}", one_line(handle)),
+        receipt: format!("handle {handle}"),
         estimate_ms: seconds.map(|seconds| seconds.saturating_mul(1000)),
     }
 }
 
 /// Waiting is asked for by HTTP itself, whatever the body says.
 fn told_to_wait(answer: &Answer) -> Option<Verdict> {
-    let reason = || reason(&format!("HTTP {}", answer.status), &snippet(&answer.body));
+    let reason = || reason(&format!("HTTP {}", answer.status), &text_of(&answer.body));
     match (answer.status, answer.retry_after_ms) {
         (429, after_ms) | (503, after_ms @ Some(_)) => Some(Verdict::Throttled {
             after_ms,
@@ -238,10 +238,11 @@ fn not_understood(what: &str) -> Verdict {
     Verdict::NotUnderstood(reason("HTTP 200", what))
 }
 
+/// In the words of the answer, in full: secrets are still to be looked for.
 fn reason(code: &str, message: &str) -> Reason {
     Reason {
-        code: one_line(code),
-        message: one_line(message),
+        code: code.to_owned(),
+        message: message.to_owned(),
     }
 }
 
@@ -253,14 +254,7 @@ fn is_ips(element: &Element) -> bool {
     element.namespace.starts_with(COMMON)
 }
 
-/// The start of a body that is not XML, for a person.
-fn snippet(body: &[u8]) -> String {
-    String::from_utf8_lossy(&body[..body.len().min(2000)]).into_owned()
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace()
-        .map(|word| word.replace(char::is_control, ""))
-        .collect::<Vec<_>>()
-        .join(" ")
+/// A body that is not XML, for a person.
+fn text_of(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).into_owned()
 }
