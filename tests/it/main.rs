@@ -12,6 +12,8 @@ mod aloud;
 mod apart;
 mod architecture;
 mod bad_input;
+mod bad_names;
+mod bad_sizes;
 mod beside;
 mod catalogue;
 mod causes;
