@@ -90,6 +90,7 @@ fn the_name_kept_for_undeclared_urls_is_refused() {
         says: &[
             "the name `adhoc` is kept for URLs that no manifest declares",
             "manifests/bad.yaml:3:19",
+            "choose another name",
         ],
     }
     .check();
@@ -120,8 +121,8 @@ fn a_former_name_that_another_set_bears_or_claims_is_refused() {
             ("rival.yaml", formerly("rival", "gone")),
         ],
         says: &[
-            "`gone`",
-            "manifests/bad.yaml:3:35",
+            "the former name `gone` is claimed twice, also at ./manifests/rival.yaml:3:37",
+            "the former name `gone` is claimed twice, also at ./manifests/bad.yaml:3:35",
             "one set carries on the records of one former name",
         ],
     }
