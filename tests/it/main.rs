@@ -14,6 +14,8 @@ mod apart;
 mod architecture;
 mod asks;
 mod bad_input;
+mod bad_names;
+mod bad_sizes;
 mod beside;
 mod catalogue;
 mod causes;

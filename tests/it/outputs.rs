@@ -153,14 +153,9 @@ fn work_that_takes_long_gives_a_sign_of_life_without_a_terminal() {
     world.set("set", "  assets: [a, b, c]");
     let run = world.freshen(&["reconcile"]);
     assert_eq!(run.code, 0, "{}", run.stdout);
-    let mut life = run.stderr.lines();
-    let line = life.next().unwrap_or_default();
-    assert!(
-        line.starts_with("still sending: 1 of 2 URLs, waiting "),
-        "{}",
-        run.stderr
-    );
-    assert_eq!(life.next(), None, "{}", run.stderr);
+    let told: Vec<&str> = run.stderr.lines().collect();
+    let is_sign = |line: &&str| line.starts_with("still sending: 1 of 2 URLs, waiting ");
+    assert!(told.len() == 1 && told.iter().all(is_sign), "{told:?}");
 }
 
 /// The commands that the help lists.
