@@ -1,13 +1,8 @@
 //! The arguments, as a person reads them in `--help`.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "flags can be given in the environment"
-)]
 
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::digest::Digest;
 use crate::report::Format;
@@ -355,38 +350,6 @@ pub(super) struct Sandbox {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub(super) port: u16,
-}
-
-/// The command line with an environment variable for each flag.
-pub(super) fn command() -> clap::Command {
-    with_environment(Arguments::command())
-}
-
-/// Where it is not given by hand, a flag that narrows another command down
-/// would hold back more or less than was meant.
-const WITHOUT_ENVIRONMENT: [&str; 2] = ["suspend", "resume"];
-
-fn with_environment(command: clap::Command) -> clap::Command {
-    if WITHOUT_ENVIRONMENT.contains(&command.get_name()) {
-        return command;
-    }
-    command
-        .mut_args(|arg| match arg.get_long() {
-            None | Some("help" | "version") => arg,
-            Some(long) => {
-                let variable = format!("FRESHEN_{}", long.replace('-', "_").to_uppercase());
-                let arg = match arg.get_action() {
-                    ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
-                    _ => arg,
-                };
-                // Pipelines leave a variable out by making it empty.
-                if std::env::var_os(&variable).is_some_and(|value| value.is_empty()) {
-                    return arg;
-                }
-                arg.env(variable).hide_env_values(true)
-            }
-        })
-        .mut_subcommands(with_environment)
 }
 
 fn plan_id(text: &str) -> Result<String, String> {
