@@ -166,6 +166,20 @@ impl Expansion {
         self.count > 0 && !self.exclude.is_empty() && !self.chunks(0..self.rows()).any(has_left)
     }
 
+    /// Which of `exclude` match no URL, by position.
+    pub(super) fn unused_exclusions(&self) -> Vec<usize> {
+        let mut unused: Vec<usize> = (0..self.exclude.len()).collect();
+        for (rows, _) in self.chunks(0..self.rows()) {
+            if unused.is_empty() {
+                break;
+            }
+            self.visit_all(rows, |url, _| {
+                unused.retain(|at| !glob::is_match(self.exclude[*at].as_bytes(), url.as_bytes()));
+            });
+        }
+        unused
+    }
+
     /// A row is a whole URL or an asset.
     fn rows(&self) -> usize {
         self.wholes.len() + self.table.len()
@@ -224,11 +238,15 @@ impl Expansion {
 
     /// Runs through the URLs of `rows` in one buffer, without the excluded.
     fn visit(&self, rows: Range<usize>, mut f: impl FnMut(&str, Mark)) {
-        let mut emit = |url: &str, mark: Mark| {
+        self.visit_all(rows, |url, mark| {
             if !glob::matches_any(&self.exclude, url) {
                 f(url, mark);
             }
-        };
+        });
+    }
+
+    /// The same, with the excluded.
+    fn visit_all(&self, rows: Range<usize>, mut emit: impl FnMut(&str, Mark)) {
         let wholes = self.wholes.len();
         for whole in &self.wholes[rows.start.min(wholes)..rows.end.min(wholes)] {
             emit(&whole.url, whole.mark);
