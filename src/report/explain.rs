@@ -228,7 +228,7 @@ fn row(url: &UrlDocument) -> Row {
             url.place.clone(),
         ],
         details: obstacles.chain(known).collect(),
-        more: 0,
+        ..Row::default()
     }
 }
 

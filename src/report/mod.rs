@@ -12,6 +12,7 @@ use crate::manifest::{Place, Problem};
 pub mod api;
 pub mod condition;
 pub mod cost;
+pub mod cure;
 pub mod escape;
 pub mod excerpt;
 pub mod explain;
@@ -107,6 +108,8 @@ pub struct Row {
     pub details: Vec<String>,
     /// How many more there are than `details` shows.
     pub more: u64,
+    /// Where its thing is declared.
+    pub place: Option<Place>,
 }
 
 /// What becomes of a row's thing; never only a colour.

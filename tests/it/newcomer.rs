@@ -1,6 +1,7 @@
 //! What somebody runs into who uses the program for the first time.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use freshen::sandbox::Failure;
@@ -293,4 +294,132 @@ fn flags_in_the_environment_mean_what_they_mean_by_hand() {
     assert_eq!(with(&empty, &["reconcile"]), 0);
     let set = [("FRESHEN_SET", "spring")];
     assert_eq!(with(&set, &["suspend", "--cdn", "dynamic-media"]), 0);
+}
+
+#[test]
+fn what_is_blocked_against_a_commit_names_a_cure_that_works() {
+    let world = World::new("");
+    world.set("spring", "  assets: [a]");
+    for git in [
+        &["init", "-q"][..],
+        &["add", "manifests"],
+        &[
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@t",
+            "commit",
+            "-qm",
+            "first",
+        ],
+    ] {
+        let status = Command::new("git")
+            .current_dir(world.folder())
+            .args(git)
+            .status();
+        assert!(status.unwrap().success(), "{git:?}");
+    }
+    world.set("spring", "  limits: { maxUrls: 1 }\n  assets: [a, b, c]");
+    let said = world.ends(3, &["plan", "--since", "HEAD"]);
+    assert!(
+        said.contains("freshen reconcile --since HEAD --approve "),
+        "{said}"
+    );
+    assert!(!said.contains("state adopt"), "{said}");
+    let said = world.ends(3, &["reconcile", "--since", "HEAD"]);
+    assert!(!said.contains("freshen approve"), "{said}");
+    let (_, rest) = said
+        .split_once("freshen reconcile --since HEAD --approve ")
+        .unwrap();
+    let again = ["reconcile", "--since", "HEAD", "--approve", &rest[..12]];
+    assert_eq!(items(&world.sends_by(0, &again)).len(), 2);
+}
+
+#[test]
+fn annotations_of_what_is_blocked_stand_at_its_set() {
+    let world = World::new("");
+    world.write("manifests/skus.txt", &ids("a", 11_000));
+    let spec = "  limits: { maxUrls: 20000 }\n  assetsFrom: [{ file: skus.txt, type: Image }]";
+    world.set("spring", spec);
+    for command in ["plan", "reconcile"] {
+        let said = world.ends(3, &[command, "-o", "github"]);
+        let at = "::warning file=./manifests/spring.yaml,line=3,col=";
+        assert!(said.contains(at), "{said}");
+        assert!(said.contains("11,000"), "{said}");
+        assert!(said.contains("--bootstrap adopt"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_recorded_goes_by_the_name_of_its_cdn() {
+    let world = World::new("");
+    world.set("spring", "  assets: [a]");
+    world.sends(0);
+    world.set("spring", "  assets: [b]");
+    let page = Failure::Status {
+        status: 404,
+        retry_after: None,
+    };
+    world.sandbox.fail(page, None);
+    world.ends(4, &["reconcile", "--max-time", "1s"]);
+    for command in ["status", "history"] {
+        let said = world.freshen(&[command]).stdout;
+        assert!(said.contains("  dynamic-media  "), "{said}");
+        assert!(!said.contains(&world.sandbox.endpoint()), "{said}");
+        let document = world.freshen(&[command, "-o", "json"]).stdout;
+        assert!(
+            document.contains("\"cdn\": \"dynamic-media\""),
+            "{document}"
+        );
+    }
+    let said = world.freshen(&["history"]).stdout;
+    assert!(said.contains("HTTP 404: an HTML page"), "{said}");
+    assert!(said.lines().all(|line| line.len() < 300), "{said}");
+}
+
+#[test]
+fn the_manual_holds_every_flag_and_refers_to_no_other_page() {
+    let manual = freshen(Path::new("."), &["man"]).stdout;
+    for flag in [
+        "detailed\\-exitcode",
+        "urls\\-from",
+        "bootstrap",
+        "max\\-time",
+        "force",
+    ] {
+        assert!(manual.contains(flag), "no `{flag}` in: {manual}");
+    }
+    assert_eq!(
+        manual.matches("max\\-expansion").count(),
+        2,
+        "once in all: {manual}"
+    );
+    assert!(!manual.contains("freshen\\-plan(1)"), "{manual}");
+}
+
+#[test]
+fn what_is_declared_in_vain_is_warned_of() {
+    let world = World::new("batch: { maxUrls: 5000 }");
+    world.set(
+        "spring",
+        "  excludeAssets: [\"b*\", \"c*\"]\n  exclude: [\"*/d\", \"*/e\"]\n  assets: [a, b, d]",
+    );
+    let said = world.ends(0, &["validate"]);
+    assert!(said.contains("5000 comes to 1000"), "{said}");
+    for (field, column) in [("excludeAssets", 5), ("exclude", 6)] {
+        let message = format!("this pattern of `{field}` matches nothing");
+        assert_eq!(said.matches(&message).count(), 1, "{said}");
+        assert!(said.contains(&format!("spring.yaml:{column}:")), "{said}");
+    }
+}
+
+#[test]
+fn a_root_inside_another_is_refused_by_name() {
+    let world = World::new("");
+    world.set("more/spring", "  assets: [a]");
+    let twice = ["--manifests", "manifests", "--manifests"];
+    for other in ["./manifests", "manifests/more"] {
+        let said = world.ends(64, &[&twice[..], &[other, "validate"]].concat());
+        assert!(said.contains(other), "{said}");
+    }
 }

@@ -9,6 +9,9 @@ use super::soap::{COMMON, ENVELOPE};
 use super::xml::Element;
 use crate::provider::{Answer, Facts, Reason, Verdict};
 
+/// Bytes of an answer that is not understood which are worth showing.
+const MOST_SHOWN: usize = 500;
+
 /// Names of the elements that carry a fault.
 const FAULTS: [&str; 3] = ["authenticationFault", "authorizationFault", "ipsApiFault"];
 
@@ -59,7 +62,7 @@ fn read(
     }
     let document = match Element::parse(&answer.body) {
         Ok(document) => document,
-        Err(error) => return by_status(answer, &format!("{error}: {}", snippet(&answer.body))),
+        Err(error) => return by_status(answer, &no_soap(&error.to_string(), &answer.body)),
     };
     let body = if is(&document, ENVELOPE, "Envelope") {
         document
@@ -159,7 +162,9 @@ fn handle(returned: &Element) -> Verdict {
 
 /// Waiting is asked for by HTTP itself, whatever the body says.
 fn told_to_wait(answer: &Answer) -> Option<Verdict> {
-    let reason = || reason(&format!("HTTP {}", answer.status), &snippet(&answer.body));
+    let shown = snippet(&answer.body);
+    let what = page(&shown).unwrap_or(shown);
+    let reason = || reason(&format!("HTTP {}", answer.status), &what);
     match (answer.status, answer.retry_after_ms) {
         (429, after_ms) | (503, after_ms @ Some(_)) => Some(Verdict::Throttled {
             after_ms,
@@ -253,9 +258,44 @@ fn is_ips(element: &Element) -> bool {
     element.namespace.starts_with(COMMON)
 }
 
+/// What an answer is that is no XML of ours: mostly a page that something in
+/// between wrote.
+fn no_soap(error: &str, body: &[u8]) -> String {
+    let shown = snippet(body);
+    match page(&shown) {
+        Some(page) => page,
+        None => format!("{error}: {shown}"),
+    }
+}
+
+/// What a page for browsers says, where `text` begins one.
+fn page(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    if !lower.contains("<html") && !lower.contains("<!doctype html") {
+        return None;
+    }
+    let title = lower
+        .find("<title>")
+        .map(|at| &text[at + "<title>".len()..]);
+    let said = match title.and_then(|rest| rest.split('<').next()) {
+        Some(title) => title.trim().to_owned(),
+        None => without_tags(text),
+    };
+    Some(match said.as_str() {
+        "" => "an HTML page".to_owned(),
+        said => format!("an HTML page, `{said}`"),
+    })
+}
+
+fn without_tags(text: &str) -> String {
+    let parts = text.split('<').map(|part| part.rsplit('>').next());
+    let words: Vec<&str> = parts.flatten().map(str::trim).collect();
+    words.join(" ").trim().to_owned()
+}
+
 /// The start of a body that is not XML, for a person.
 fn snippet(body: &[u8]) -> String {
-    String::from_utf8_lossy(&body[..body.len().min(2000)]).into_owned()
+    String::from_utf8_lossy(&body[..body.len().min(MOST_SHOWN)]).into_owned()
 }
 
 fn one_line(text: &str) -> String {
