@@ -157,7 +157,7 @@ pub(super) struct Plan {
     /// Exit with 2 where there are changes
     #[arg(long)]
     pub(super) detailed_exitcode: bool,
-    /// List URLs: the first 20 of each line, twice: all
+    /// List URLs: 20 of each line, given twice 100,000
     #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,
     /// Compare with the manifests at this commit instead of with a state

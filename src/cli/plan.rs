@@ -23,6 +23,9 @@ use crate::state::Store;
 /// URLs shown with `-v`.
 const SHOWN: usize = 20;
 
+/// URLs shown with `-vv`: as many as can be held and read; `expand` streams.
+const SHOWN_AT_MOST: usize = 100_000;
+
 /// Plans, offline, against the state or a commit; writes nothing but `--save`.
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
     let mut declared = workspace::declared(global)?;
@@ -30,7 +33,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
         urls: match arguments.verbose {
             0 => 0,
             1 => SHOWN,
-            _ => usize::MAX,
+            _ => SHOWN_AT_MOST,
         },
         now_ms: workspace::now_ms(),
         cure: cure(arguments.since.as_deref()),

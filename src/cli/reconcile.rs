@@ -93,9 +93,10 @@ pub(super) fn submit(
             events: &mut meter,
         };
         tokio::select! {
+            // In this order, so that signals are listened to from the start.
             biased;
-            outcome = once(declared, store, options, tools) => Some(outcome),
             () = stopped_twice(options.stop.clone()) => None,
+            outcome = once(declared, store, options, tools) => Some(outcome),
         }
     });
     // Calls that are still under way are not waited for.
@@ -116,13 +117,17 @@ pub(super) fn submit(
 /// The first signal lets calls under way finish; this ends with the second.
 async fn stopped_twice(stop: Stop) {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return std::future::pending().await;
     };
     for is_second in [false, true] {
         tokio::select! {
             _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+            _ = interrupt.recv() => {}
         }
         if !is_second {
             output::note("stopping: what is under way is finished and recorded");

@@ -112,6 +112,11 @@ impl Expansion {
         }
     }
 
+    /// The ids of all assets.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        (0..self.table.len()).map(|asset| self.table.get(asset).id)
+    }
+
     /// Looks from `from` (0, or what the call before gave as `next`) for items
     /// that are `wanted`, until there are `at_most` or somewhat more. An item
     /// that is declared repeatedly may be found repeatedly.

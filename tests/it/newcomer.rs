@@ -423,3 +423,77 @@ fn a_root_inside_another_is_refused_by_name() {
         assert!(said.contains(other), "{said}");
     }
 }
+
+#[test]
+fn explain_finds_what_a_browser_shows_and_suggests_what_can_be_pasted() {
+    let world = World::new("");
+    world.set("spring", "  assets: [tent, backpack]");
+    world.sends(0);
+    let path = "/is/image/AcmeCorp/tent";
+    let check = |subject: &str, parts: &[&str]| {
+        let said = world.ends(0, &["explain", subject]);
+        for part in parts {
+            assert!(said.contains(part), "{subject}: no `{part}` in: {said}");
+        }
+        let (_, next) = said.trim().rsplit_once("Next: freshen ").unwrap();
+        let words: Vec<String> = next.split(' ').map(|word| word.replace('\'', "")).collect();
+        let pasted = world.freshen(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(pasted.code, 0, "{next}: {}", pasted.stderr);
+        next.to_owned()
+    };
+    for same in [
+        format!(" {ROOT}/tent "),
+        format!("s7d1.scene7.com{path}"),
+        format!("https://S7D1.scene7.com:443{path}#top"),
+    ] {
+        check(
+            &same,
+            &["Declared: 1 place", "told at the declared revision"],
+        );
+    }
+    for other in [
+        path.to_owned(),
+        format!("http://s7d1.scene7.com{path}"),
+        format!("https://media.acme.com{path}?wid=300"),
+        format!("{ROOT}/tent/"),
+    ] {
+        check(
+            &other,
+            &["1 URL with the same path", &format!("{ROOT}/tent")],
+        );
+    }
+    assert_eq!(check("tnet", &["did you mean `tent`?"]), "explain 'tent'");
+    assert_eq!(
+        check(" tent ", &["An asset with 1 URL"]),
+        "invalidate --asset 'tent'"
+    );
+    assert_eq!(check(path, &[]), format!("explain '{ROOT}/tent'"));
+}
+
+#[test]
+fn what_was_adopted_is_not_said_to_have_been_told() {
+    let world = World::new("");
+    world.set("spring", "  assets: [tent, backpack]");
+    world.ends(0, &["reconcile", "--bootstrap", "adopt"]);
+    world.ends(0, &["invalidate", "--asset", "backpack"]);
+    let said = world.ends(0, &["explain", "tent"]);
+    assert!(
+        said.contains("adopted: recorded as told, without being sent"),
+        "{said}"
+    );
+    assert!(said.contains("adopted 20"), "{said}");
+    let said = world.ends(0, &["explain", "backpack"]);
+    assert!(said.contains("told at the declared revision"), "{said}");
+}
+
+#[test]
+fn a_verbose_plan_shows_so_many_urls_and_how_many_more_there_are() {
+    let world = World::new("");
+    world.write("manifests/skus.txt", &ids("a", 100_003));
+    world.set("spring", "  assetsFrom: [{ file: skus.txt, type: Image }]");
+    let plan = world.freshen(&["plan", "-vv"]);
+    assert_eq!(plan.code, 3, "{}", plan.stderr);
+    let shown = plan.stdout.lines().filter(|line| line.contains(ROOT));
+    assert_eq!(shown.count(), 100_000);
+    assert!(plan.stdout.contains("and 3 more"));
+}
