@@ -261,6 +261,12 @@ impl Digest {
         self.to_string()[..12].to_owned()
     }
 
+    /// Whether `text` is all of a digest or enough of it to name a plan.
+    pub fn is_named_by(text: &str) -> bool {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        (12..=64).contains(&text.len()) && text.bytes().all(is_digit)
+    }
+
     /// Reads 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let digits = text.as_bytes();

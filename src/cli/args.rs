@@ -1,14 +1,9 @@
 //! The arguments, as a person reads them in `--help`.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "flags can be given in the environment"
-)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::log::{LogFormat, LogLevel};
 use crate::digest::Digest;
@@ -166,7 +161,7 @@ pub(super) struct Plan {
     /// Exit with 2 where there are changes
     #[arg(long)]
     pub(super) detailed_exitcode: bool,
-    /// List URLs: the first 20 of each line, twice: all
+    /// List URLs: 20 of each line, given twice 100,000
     #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,
     /// Compare with the manifests at this commit instead of with a state
@@ -403,38 +398,6 @@ pub(super) struct Sandbox {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub(super) port: u16,
-}
-
-/// The command line with an environment variable for each flag.
-pub(super) fn command() -> clap::Command {
-    with_environment(Arguments::command())
-}
-
-/// Where it is not given by hand, a flag that narrows another command down
-/// would hold back more or less than was meant.
-const WITHOUT_ENVIRONMENT: [&str; 2] = ["suspend", "resume"];
-
-fn with_environment(command: clap::Command) -> clap::Command {
-    if WITHOUT_ENVIRONMENT.contains(&command.get_name()) {
-        return command;
-    }
-    command
-        .mut_args(|arg| match arg.get_long() {
-            None | Some("help" | "version") => arg,
-            Some(long) => {
-                let variable = format!("FRESHEN_{}", long.replace('-', "_").to_uppercase());
-                let arg = match arg.get_action() {
-                    ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
-                    _ => arg,
-                };
-                // Pipelines leave a variable out by making it empty.
-                if std::env::var_os(&variable).is_some_and(|value| value.is_empty()) {
-                    return arg;
-                }
-                arg.env(variable).hide_env_values(true)
-            }
-        })
-        .mut_subcommands(with_environment)
 }
 
 fn plan_id(text: &str) -> Result<String, String> {

@@ -21,6 +21,7 @@ use crate::reconcile::Options;
 use crate::reconcile::asks::Ask;
 use crate::reconcile::forcing::Selection;
 use crate::reconcile::{inbox, planning};
+use crate::report::cure::Cure;
 use crate::state::{self, Records, Scope, Store};
 use crate::submit::stop::Stop;
 
@@ -47,6 +48,7 @@ pub(super) fn invalidate(
         reason: arguments.reason.clone(),
     };
     wanted::selects(&selection).map_err(refused)?;
+    workspace::check_location(global)?;
     let declared = workspace::declared(global)?;
     let ask = {
         let reader = workspace::reader(global)?;
@@ -65,7 +67,7 @@ pub(super) fn invalidate(
         stop: Stop::default(),
     };
     let outcome = reconcile::submit(&declared, &mut store, &options, &arguments.allow_endpoint)?;
-    reconcile::finish(&declared, &mut store, &outcome, output)
+    reconcile::finish(&declared, &mut store, (&outcome, &Cure::Approve), output)
 }
 
 /// Lets a blocked plan through.

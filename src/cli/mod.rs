@@ -10,6 +10,7 @@ mod args;
 mod asking;
 mod demo;
 mod duration;
+mod environment;
 mod exit;
 mod expand;
 mod explain;
@@ -54,7 +55,7 @@ pub fn run() -> ExitCode {
 
 /// Reads the command line; `FRESHEN_MANIFESTS` holds folders as `PATH` does.
 fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
-    let mut command = args::command();
+    let mut command = environment::command();
     let matches = command.try_get_matches_from_mut(arguments)?;
     let mut arguments =
         Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
@@ -93,6 +94,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         return Err(Failure::usage("only `validate` writes SARIF"));
     }
     check_state(global)?;
+    workspace::check_roots(global)?;
     match &arguments.command {
         Command::Init(init) => init::run(init),
         Command::Validate => validate::run(global, output),

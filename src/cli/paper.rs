@@ -1,8 +1,11 @@
 //! `schema`, `completions` and `man`: what can be printed without looking at anything.
 
+use std::io::Write as _;
+
 use clap_mangen::Man;
 
-use super::args::{Completions, Schema, command};
+use super::args::{Completions, Schema};
+use super::environment::command;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::provider::catalog;
@@ -47,10 +50,49 @@ pub(super) fn completions(arguments: &Completions) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-/// Prints the manual page.
+/// Prints the manual page: one, with every command in it.
 pub(super) fn manual() -> Result<Exit, Failure> {
+    let mut whole = command();
+    whole.build();
+    let page = Man::new(whole.clone());
     let mut text = Vec::new();
-    Man::new(command()).render(&mut text)?;
+    page.render_title(&mut text)?;
+    page.render_name_section(&mut text)?;
+    page.render_synopsis_section(&mut text)?;
+    page.render_description_section(&mut text)?;
+    page.render_options_section(&mut text)?;
+    text.extend(b".SH COMMANDS\n");
+    command_sections(&whole, &mut text)?;
+    page.render_extra_section(&mut text)?;
     output::text(&String::from_utf8_lossy(&text))?;
     Ok(Exit::Fine)
+}
+
+/// A section for every command below `parent`, without what all have in common.
+fn command_sections(parent: &clap::Command, text: &mut Vec<u8>) -> Result<(), Failure> {
+    for below in parent.get_subcommands() {
+        if below.get_name() == "help" {
+            continue;
+        }
+        let own = below.clone().mut_args(|arg| {
+            let is_own = !arg.is_global_set() && arg.get_id() != "help";
+            arg.hide(!is_own)
+        });
+        let page = Man::new(own);
+        let mut parts = Vec::new();
+        page.render_synopsis_section(&mut parts)?;
+        page.render_description_section(&mut parts)?;
+        if below.get_arguments().any(|arg| !arg.is_global_set()) {
+            page.render_options_section(&mut parts)?;
+        }
+        let name = below.get_bin_name().unwrap_or_else(|| below.get_name());
+        writeln!(text, ".SS {name}")?;
+        let parts = String::from_utf8_lossy(&parts).into_owned();
+        let body = parts.lines().filter(|line| !line.starts_with(".SH "));
+        for line in body {
+            writeln!(text, "{line}")?;
+        }
+        command_sections(below, text)?;
+    }
+    Ok(())
 }

@@ -17,10 +17,14 @@ use crate::inspect::plan::{Found, Options, plan};
 use crate::manifest::Problem;
 use crate::plan::saved::SavedPlan;
 use crate::reconcile::since;
+use crate::report::cure::Cure;
 use crate::state::Store;
 
 /// URLs shown with `-v`.
 const SHOWN: usize = 20;
+
+/// URLs shown with `-vv`: as many as can be held and read; `expand` streams.
+const SHOWN_AT_MOST: usize = 100_000;
 
 /// Plans, offline, against the state or a commit; writes nothing but `--save`.
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
@@ -29,9 +33,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
         urls: match arguments.verbose {
             0 => 0,
             1 => SHOWN,
-            _ => usize::MAX,
+            _ => SHOWN_AT_MOST,
         },
         now_ms: workspace::now_ms(),
+        cure: cure(arguments.since.as_deref()),
         ..Options::default()
     };
     let (found, lineage) = match &arguments.since {
@@ -61,6 +66,11 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
     let has_changes = found.planned.plan.has_changes();
     output.report(&found.report, Some(has_changes))?;
     Ok(exit(arguments, &declared, &found))
+}
+
+/// How a plan against `since`, or against the state, is let through.
+pub(super) fn cure(since: Option<&str>) -> Cure {
+    since.map_or(Cure::Approve, |reference| Cure::Since(reference.to_owned()))
 }
 
 /// A state in memory that holds what was declared at a commit. Sets that could

@@ -18,6 +18,7 @@ use crate::reconcile::estimate;
 use crate::reconcile::planning::{self, BootstrapChoice};
 use crate::reconcile::{Error, Options, Outcome, Tools, once};
 use crate::report::cost::Cost;
+use crate::report::cure::Cure;
 use crate::report::reconcile::report;
 use crate::state::Store;
 use crate::submit::clock::SystemClock;
@@ -49,7 +50,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
         stop: Stop::default(),
     };
     let outcome = submit(&declared, &mut store, &options, &arguments.allow_endpoint)?;
-    finish(&declared, &mut store, &outcome, output)
+    let cure = plan::cure(arguments.since.as_deref());
+    finish(&declared, &mut store, (&outcome, &cure), output)
 }
 
 /// A state with a past does not ask what to begin with.
@@ -91,9 +93,10 @@ pub(super) fn submit(
             events: &mut meter,
         };
         tokio::select! {
+            // In this order, so that signals are listened to from the start.
             biased;
-            outcome = once(declared, store, options, tools) => Some(outcome),
             () = stopped_twice(options.stop.clone()) => None,
+            outcome = once(declared, store, options, tools) => Some(outcome),
         }
     });
     // Calls that are still under way are not waited for.
@@ -114,13 +117,17 @@ pub(super) fn submit(
 /// The first signal lets calls under way finish; this ends with the second.
 async fn stopped_twice(stop: Stop) {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return std::future::pending().await;
     };
     for is_second in [false, true] {
         tokio::select! {
             _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+            _ = interrupt.recv() => {}
         }
         if !is_second {
             output::note("stopping: what is under way is finished and recorded");
@@ -134,7 +141,7 @@ async fn stopped_twice(stop: Stop) {
 pub(super) fn finish(
     declared: &Declared,
     store: &mut Store,
-    outcome: &Outcome,
+    (outcome, cure): (&Outcome, &Cure),
     output: Output,
 ) -> Result<Exit, Failure> {
     let mut problems = declared.problems.clone();
@@ -142,7 +149,7 @@ pub(super) fn finish(
     let exit = exit(declared, outcome, workspace::has_errors(&problems));
     let has_changes = !outcome.planned.is_empty();
     let cost = Cost::of(&estimate::by_cdn(declared, &outcome.left));
-    output.report(&report(outcome, cost, problems), Some(has_changes))?;
+    output.report(&report(outcome, (cost, cure), problems), Some(has_changes))?;
     store
         .prune_history(workspace::now_ms())
         .map_err(failed_on_state)?;

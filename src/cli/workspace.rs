@@ -21,6 +21,24 @@ pub(super) fn now_ms() -> i64 {
     SystemClock.now_ms()
 }
 
+/// Refuses folders of which one holds the other: all in it would be declared twice.
+pub(super) fn check_roots(global: &Global) -> Result<(), Failure> {
+    let roots: Vec<(&PathBuf, PathBuf)> = global
+        .manifests
+        .iter()
+        .filter_map(|root| Some((root, std::fs::canonicalize(root).ok()?)))
+        .collect();
+    for (at, (inner, path)) in roots.iter().enumerate() {
+        let mut others = roots.iter().enumerate().filter(|(other, _)| *other != at);
+        if let Some((_, (outer, _))) = others.find(|(_, (_, other))| path.starts_with(other)) {
+            let (inner, outer) = (inner.display(), outer.display());
+            let message = format!("`--manifests {inner}` is or lies inside `--manifests {outer}`");
+            return Err(Failure::usage(message).hint("give each folder once; sub-folders are read"));
+        }
+    }
+    Ok(())
+}
+
 /// Everything that the manifests declare, read consistently.
 pub(super) fn declared(global: &Global) -> Result<Declared, Failure> {
     let options = declaring(global);

@@ -54,6 +54,18 @@ pub struct Declared {
 }
 
 impl Declared {
+    /// By identity of their target: the names of Cdns.
+    pub fn names_of_targets(&self) -> BTreeMap<String, String> {
+        let mut names: BTreeMap<String, String> = BTreeMap::new();
+        for cdn in self.cdns.values() {
+            let known = names.entry(cdn.provider.target().to_owned());
+            known
+                .and_modify(|names| *names = format!("{names}, {}", cdn.name))
+                .or_insert_with(|| cdn.name.clone());
+        }
+        names
+    }
+
     /// Whether nothing counts as vanished: a root is empty, or a file is
     /// unreadable or invalid.
     pub fn is_frozen(&self) -> bool {
@@ -252,7 +264,9 @@ fn declare_cdns(
     for (name, manifest) in manifests {
         match provider_of(&manifest, schemas) {
             Ok(provider) => {
-                cdns.insert(name, declare_cdn(&manifest, provider));
+                let cdn = declare_cdn(&manifest, provider);
+                problems.extend(cut_batch(&manifest, &cdn));
+                cdns.insert(name, cdn);
             }
             Err(found) => problems.extend(found),
         }
@@ -277,6 +291,16 @@ fn provider_of(
         Some(manifest.place(&[&block[..], path].concat()))
     };
     catalog::decode(provider, value, &place_of)
+}
+
+/// That fewer items go into a batch than was declared.
+fn cut_batch(manifest: &Manifest<CdnSpec>, cdn: &Cdn) -> Option<Problem> {
+    let declared = manifest.spec.max_batch?;
+    let most = cdn.max_batch;
+    let path = [Step::Key("spec"), Step::Key("batch"), Step::Key("maxUrls")];
+    let message = format!("a batch holds {most} URLs at most, so {declared} comes to {most}");
+    let problem = Problem::warning("batch-size", Some(manifest.place(&path)), message);
+    (most < declared).then(|| problem.hint(format!("write {most}, or leave it out")))
 }
 
 fn declare_cdn(manifest: &Manifest<CdnSpec>, provider: Arc<dyn Provider>) -> Cdn {

@@ -21,7 +21,9 @@ pub fn compile(source: &SetSource<'_>, resolved: Resolved) -> Compiled {
         mut problems,
         skipped,
         excluded,
+        unused,
     } = resolved;
+    problems.extend(unused_exclusions(source, "excludeAssets", &unused));
     let mut line_problems = Vec::new();
     let mut lines = lines_of(source, &mut line_problems);
     // What a missing line would have yielded is not missed as well.
@@ -58,6 +60,9 @@ pub fn compile(source: &SetSource<'_>, resolved: Resolved) -> Compiled {
     let is_sound = !problems.iter().any(Problem::is_error);
     if is_sound && expansion.is_all_excluded() {
         problems.push(all_excluded(source, count));
+    } else if is_sound {
+        let unused = expansion.unused_exclusions();
+        problems.extend(unused_exclusions(source, "exclude", &unused));
     }
     let is_sound = !problems.iter().any(Problem::is_error);
     Compiled {
@@ -228,6 +233,18 @@ fn judge_count(source: &SetSource<'_>, count: u64, excluded: u64) -> Option<Prob
     let message = format!("{NOTHING} the set expands to nothing");
     let problem = Problem::error("empty-set", place(&[Step::Key("spec")]), message);
     Some(problem.hint("give it assets, assetsFrom or urls"))
+}
+
+/// What is not left out because of a slip in its pattern is purged.
+fn unused_exclusions(source: &SetSource<'_>, field: &str, unused: &[usize]) -> Vec<Problem> {
+    let problem = |index: &usize| {
+        let path = [Step::Key("spec"), Step::Key(field), Step::Index(*index)];
+        let place = (source.place_of)(&path);
+        let message = format!("this pattern of `{field}` matches nothing");
+        Problem::warning("unused-exclusion", Some(place), message)
+            .hint("only `*` is special; the whole text must match")
+    };
+    unused.iter().map(problem).collect()
 }
 
 fn all_excluded(source: &SetSource<'_>, count: u64) -> Problem {

@@ -112,6 +112,11 @@ impl Expansion {
         }
     }
 
+    /// The ids of all assets.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        (0..self.table.len()).map(|asset| self.table.get(asset).id)
+    }
+
     /// Looks from `from` (0, or what the call before gave as `next`) for items
     /// that are `wanted`, until there are `at_most` or somewhat more. An item
     /// that is declared repeatedly may be found repeatedly.
@@ -164,6 +169,20 @@ impl Expansion {
             left
         };
         self.count > 0 && !self.exclude.is_empty() && !self.chunks(0..self.rows()).any(has_left)
+    }
+
+    /// Which of `exclude` match no URL, by position.
+    pub(super) fn unused_exclusions(&self) -> Vec<usize> {
+        let mut unused: Vec<usize> = (0..self.exclude.len()).collect();
+        for (rows, _) in self.chunks(0..self.rows()) {
+            if unused.is_empty() {
+                break;
+            }
+            self.visit_all(rows, |url, _| {
+                unused.retain(|at| !glob::is_match(self.exclude[*at].as_bytes(), url.as_bytes()));
+            });
+        }
+        unused
     }
 
     /// A row is a whole URL or an asset.
@@ -224,11 +243,15 @@ impl Expansion {
 
     /// Runs through the URLs of `rows` in one buffer, without the excluded.
     fn visit(&self, rows: Range<usize>, mut f: impl FnMut(&str, Mark)) {
-        let mut emit = |url: &str, mark: Mark| {
+        self.visit_all(rows, |url, mark| {
             if !glob::matches_any(&self.exclude, url) {
                 f(url, mark);
             }
-        };
+        });
+    }
+
+    /// The same, with the excluded.
+    fn visit_all(&self, rows: Range<usize>, mut emit: impl FnMut(&str, Mark)) {
         let wholes = self.wholes.len();
         for whole in &self.wholes[rows.start.min(wholes)..rows.end.min(wholes)] {
             emit(&whole.url, whole.mark);

@@ -9,6 +9,7 @@ use crate::reconcile::estimate;
 use crate::reconcile::planning::{self, Planned};
 use crate::report::Report;
 use crate::report::cost::Cost;
+use crate::report::cure::Cure;
 use crate::report::plan::{Context, PlanDocument, report};
 use crate::state::{Records, StateError};
 
@@ -21,6 +22,8 @@ pub struct Options {
     pub urls: usize,
     /// Milliseconds since the epoch.
     pub now_ms: i64,
+    /// How what is blocked is let through.
+    pub cure: Cure,
 }
 
 /// A plan, and what is said about it.
@@ -45,6 +48,7 @@ pub fn plan(
         cost: Cost::of(&estimate::by_cdn(declared, &shown.plan)),
         urls: urls(declared, records, options, &shown)?,
         problems,
+        cure: options.cure.clone(),
     };
     Ok(Found {
         report: report(&shown.plan, context),

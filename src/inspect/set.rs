@@ -27,13 +27,14 @@ pub fn set(
         only: Some(name.to_owned()),
         urls: SHOWN,
         now_ms: moment.now_ms,
+        ..Options::default()
     };
     let found = plan(declared, Some(records), &options)?;
     let recorded = status::beside(found.planned, declared, records, (Some(name), moment))?;
     let sides = (
         report(&recorded).wire,
         found.report.wire,
-        history(records, Some(name), BATCHES)?.wire,
+        history(records, &declared.names_of_targets(), Some(name), BATCHES)?.wire,
     );
     Ok(document(name, !recorded.broken.is_empty(), sides))
 }

@@ -62,6 +62,7 @@ pub(super) fn beside(
     }
     Ok(Recorded {
         plan: planned.plan,
+        names: declared.names_of_targets(),
         broken,
         under_way: under_way(records)?,
         last,

@@ -3,6 +3,7 @@
 pub mod asks;
 pub mod estimate;
 pub mod forcing;
+mod holding;
 pub mod inbox;
 mod lanes;
 pub mod planning;

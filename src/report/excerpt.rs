@@ -1,6 +1,6 @@
 //! Problems for people: message, place, the line itself and the cure.
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::escape;
 use crate::manifest::{Place, Problem, distinct};
@@ -30,7 +30,10 @@ fn one(problem: &Problem, is_coloured: bool) -> String {
     let line = problem.place.as_ref().map(excerpt);
     let mut group = Group::with_title(level.primary_title(message.as_ref()));
     if let (Some(place), Some(line)) = (&problem.place, &line) {
-        group = group.element(snippet(place, line));
+        group = match (place.line, &place.excerpt) {
+            (1.., Some(_)) => group.element(snippet(place, line)),
+            _ => group.element(origin(place)),
+        };
     }
     if let Some(hint) = &hint {
         group = group.element(Level::HELP.message(hint.as_ref()));
@@ -50,21 +53,24 @@ fn excerpt(place: &Place) -> String {
         .collect()
 }
 
-fn snippet<'a>(place: &'a Place, line: &'a str) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-    // Without its text the line would be taken to be empty, and the column lost.
-    if place.line > 0 && place.excerpt.is_none() {
-        let path = format!("{}:{}:{}", place.file, place.line, place.column);
-        return Snippet::source("").path(escape::terminal(&path).into_owned());
+/// Where something is whose line is not to be shown, or that has none.
+fn origin(place: &Place) -> Origin<'_> {
+    let origin = Origin::path(escape::terminal(&place.file).into_owned());
+    match place.line {
+        0 => origin,
+        line => origin
+            .line(line as usize)
+            .char_column(place.column as usize),
     }
+}
+
+fn snippet<'a>(place: &'a Place, line: &'a str) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
     let start = byte_of(line, place.column.saturating_sub(1));
     let end = byte_of(line, place.column.saturating_sub(1) + place.width.max(1));
-    let snippet = Snippet::source(line)
-        .line_start(place.line.max(1) as usize)
-        .path(escape::terminal(&place.file));
-    if place.line == 0 {
-        return snippet;
-    }
-    snippet.annotation(AnnotationKind::Primary.span(start..end.max(start)))
+    Snippet::source(line)
+        .line_start(place.line as usize)
+        .path(escape::terminal(&place.file))
+        .annotation(AnnotationKind::Primary.span(start..end.max(start)))
 }
 
 fn byte_of(line: &str, characters: u32) -> usize {

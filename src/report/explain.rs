@@ -14,6 +14,9 @@ pub struct Explained {
     pub format: &'static str,
     /// What was asked about.
     pub subject: String,
+    /// The id that was meant, perhaps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<String>,
     /// How it was found; absent where nothing yields it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found_as: Option<Found>,
@@ -62,6 +65,9 @@ pub struct UrlDocument {
     /// The last batch that held it, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_sent: Option<String>,
+    /// When it was recorded as told without being sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<String>,
     /// What keeps it from being sent, where it is to be sent.
     pub obstacles: Vec<Obstacle>,
 }
@@ -108,6 +114,8 @@ pub enum ObstacleKind {
 pub enum State {
     /// The revision that is declared.
     Told,
+    /// Nothing that is known of: it was recorded as told, without being sent.
+    Adopted,
     /// Another revision.
     Revised,
     /// Nothing yet.
@@ -128,6 +136,7 @@ impl State {
     fn words(self) -> &'static str {
         match self {
             Self::Told => "told at the declared revision",
+            Self::Adopted => "adopted: recorded as told, without being sent",
             Self::Revised => "told at another revision: to be sent",
             Self::New => "never told: to be sent",
             Self::Owed => "owed: to be sent",
@@ -145,7 +154,7 @@ impl State {
 
     fn sign(self) -> Sign {
         match self {
-            Self::Told => Sign::Same,
+            Self::Told | Self::Adopted => Sign::Same,
             Self::New => Sign::New,
             Self::Refused => Sign::Failed,
             _ => Sign::Changed,
@@ -153,19 +162,31 @@ impl State {
     }
 }
 
-/// The report on `subject`, found as `found_as` at `urls`; `obstacles` say why
-/// it was not found as it stands.
+/// What was asked about.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// A URL or an id.
+    pub subject: &'a str,
+    /// Whether it is a URL that some Cdn takes.
+    pub is_sendable: bool,
+    /// The id that was meant, perhaps.
+    pub near: Option<String>,
+}
+
+/// The report on what was `asked`, found as `found_as` at `urls`; `obstacles`
+/// say why it was not found as it stands.
 pub fn report(
-    subject: &str,
+    asked: Asked<'_>,
     found_as: Option<Found>,
     urls: Vec<UrlDocument>,
     obstacles: Vec<Obstacle>,
 ) -> Report<Explained> {
     let wire = Explained {
         format: "freshen.explain/v1",
-        subject: subject.to_owned(),
+        subject: asked.subject.to_owned(),
         found_as,
-        next: next(subject, found_as, &urls, &obstacles),
+        next: next(&asked, found_as, &urls, &obstacles),
+        near: asked.near,
         obstacles,
         urls,
     };
@@ -186,7 +207,10 @@ fn summary(wire: &Explained) -> String {
         None if wire.obstacles.iter().any(is_doubtful) => {
             "No manifest that can be read yields it.".to_owned()
         }
-        None => "No manifest yields it, so it is never purged.".to_owned(),
+        None => match &wire.near {
+            Some(near) => format!("No manifest yields it; did you mean `{near}`?"),
+            None => "No manifest yields it, so it is never purged.".to_owned(),
+        },
         Some(Found::Url) => format!("Declared: {}.", counted(wire.urls.len() as u64, "place")),
         Some(Found::Item) => {
             format!("Not declared as it stands, but sent as one with {urls}.")
@@ -214,7 +238,9 @@ fn row(url: &UrlDocument) -> Row {
         .last_sent
         .as_ref()
         .map(|last| format!("last sent {last}"));
-    let known = sent_as.into_iter().chain(url.refusal.clone()).chain(last);
+    let adopted = url.adopted.as_ref().map(|at| format!("adopted {at}"));
+    let known = sent_as.into_iter().chain(url.refusal.clone());
+    let known = known.chain(last).chain(adopted);
     Row {
         sign: match url.obstacles[..] {
             [] => url.state.sign(),
@@ -228,13 +254,13 @@ fn row(url: &UrlDocument) -> Row {
             url.place.clone(),
         ],
         details: obstacles.chain(known).collect(),
-        more: 0,
+        ..Row::default()
     }
 }
 
 /// The first cause has the say: the others show only once it is gone.
 fn next(
-    subject: &str,
+    asked: &Asked<'_>,
     found_as: Option<Found>,
     urls: &[UrlDocument],
     obstacles: &[Obstacle],
@@ -249,14 +275,21 @@ fn next(
     if let Some(next) = first {
         return next.clone();
     }
-    let is_done = |url: &UrlDocument| matches!(url.state, State::Told | State::Refused);
+    let is_done =
+        |url: &UrlDocument| matches!(url.state, State::Told | State::Adopted | State::Refused);
     if is_declared && !urls.iter().all(is_done) {
         return "freshen reconcile".to_owned();
     }
+    let subject = asked.subject;
     match (found_as, urls) {
         (Some(Found::Asset), _) => format!("freshen invalidate --asset {}", quoted(subject)),
         (Some(Found::Item), [url, ..]) => format!("freshen invalidate --url {}", quoted(&url.url)),
-        _ => format!("freshen invalidate --url {}", quoted(subject)),
+        _ if asked.is_sendable => format!("freshen invalidate --url {}", quoted(subject)),
+        (_, [url, ..]) => format!("freshen explain {}", quoted(&url.url)),
+        _ => match &asked.near {
+            Some(near) => format!("freshen explain {}", quoted(near)),
+            None => "freshen expand".to_owned(),
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use super::escape::{github_message, github_property};
 use super::number::counted;
 use super::{Body, Row, Sign};
-use crate::manifest::Problem;
+use crate::manifest::{Place, Problem};
 
 /// GitHub drops what comes after this many of a kind in a step, silently.
 const MAX_OF_A_KIND: usize = 10;
@@ -33,6 +33,10 @@ pub fn annotations(body: &Body) -> String {
             .collect(),
         "warning",
     ));
+    // What waits for a person must not be missed, wherever it is declared.
+    for note in body.notes.iter().filter(|note| note.starts_with('!')) {
+        text.push_str(&format!("::notice::{}\n", github_message(note)));
+    }
     text.push_str(&github_message(&body.summary));
     text.push('\n');
     text
@@ -57,27 +61,31 @@ fn capped(mut lines: Vec<String>, level: &str) -> String {
 }
 
 fn of_problem(level: &str, problem: &Problem) -> String {
-    let properties = problem.place.as_ref().map_or(String::new(), |place| {
+    let hint = problem.hint.as_ref();
+    let hint = hint.map_or(String::new(), |hint| format!("\n{hint}"));
+    let message = github_message(&format!("{}{hint}", problem.message));
+    format!("::{level}{}::{message}\n", at(problem.place.as_ref()))
+}
+
+fn of_row(level: &str, row: &Row) -> String {
+    let cells: Vec<&str> = row.cells.iter().map(String::as_str).collect();
+    let message = github_message(&cells.join("  "));
+    format!("::{level}{}::{message}\n", at(row.place.as_ref()))
+}
+
+fn at(place: Option<&Place>) -> String {
+    place.map_or(String::new(), |place| {
         let file = format!(" file={}", github_property(&place.file));
         match place.line {
             0 => file,
             line => format!("{file},line={line},col={}", place.column),
         }
-    });
-    let hint = problem.hint.as_ref();
-    let hint = hint.map_or(String::new(), |hint| format!("\n{hint}"));
-    let message = github_message(&format!("{}{hint}", problem.message));
-    format!("::{level}{properties}::{message}\n")
-}
-
-fn of_row(level: &str, row: &Row) -> String {
-    format!("::{level}::{}\n", github_message(&row.cells.join("  ")))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Place;
 
     #[test]
     fn the_eleventh_annotation_is_not_lost_silently() {

@@ -1,5 +1,7 @@
 //! The batches that were sent, latest first.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -7,6 +9,9 @@ use super::number::{counted, instant};
 use super::{Body, Report, Row, Sign};
 use crate::batch::journal::{Cause, Outcome};
 use crate::state::BatchRecord;
+
+/// Characters of an answer that fit beside everything else.
+const MOST_SHOWN: usize = 160;
 
 /// `freshen.history/v1`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -28,6 +33,9 @@ pub struct BatchDocument {
     pub id: String,
     /// Provider kind, endpoint and account.
     pub target: String,
+    /// Name of the Cdn that points there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cdn: Option<String>,
     /// The batch whose refusal it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<i64>,
@@ -51,8 +59,11 @@ pub struct BatchDocument {
     pub sets: Vec<String>,
 }
 
-/// The report on `batches`.
-pub fn report(batches: &[BatchRecord]) -> Report<HistoryDocument> {
+/// The report on `batches`, to targets with these names.
+pub fn report(
+    batches: &[BatchRecord],
+    names: &BTreeMap<String, String>,
+) -> Report<HistoryDocument> {
     let items = batches.iter().map(|batch| batch.count).sum();
     let body = Body {
         title: "History",
@@ -65,7 +76,7 @@ pub fn report(batches: &[BatchRecord]) -> Report<HistoryDocument> {
             "sets",
             "commit",
         ],
-        rows: batches.iter().map(row).collect(),
+        rows: batches.iter().map(|batch| row(batch, names)).collect(),
         notes: Vec::new(),
         problems: Vec::new(),
         summary: format!(
@@ -76,7 +87,7 @@ pub fn report(batches: &[BatchRecord]) -> Report<HistoryDocument> {
     };
     let wire = HistoryDocument {
         format: "freshen.history/v1",
-        batches: batches.iter().map(document).collect(),
+        batches: batches.iter().map(|batch| document(batch, names)).collect(),
     };
     Report { body, wire }
 }
@@ -94,6 +105,21 @@ pub fn outcome(outcome: Option<&Outcome>) -> String {
     }
 }
 
+/// The start of what a CDN said, on one line: it may be a whole page.
+pub fn in_short(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(MOST_SHOWN) {
+        None => line,
+        Some((at, _)) => format!("{}...", &line[..at]),
+    }
+}
+
+/// What people call a target.
+pub fn named(target: &str, names: &BTreeMap<String, String>) -> String {
+    names.get(target).map_or(target, String::as_str).to_owned()
+}
+
 /// A commit, as far as it takes to find it.
 pub fn short(commit: &str) -> String {
     commit.chars().take(12).collect()
@@ -104,7 +130,7 @@ fn sets(batch: &BatchRecord) -> Vec<String> {
     names.collect()
 }
 
-fn row(batch: &BatchRecord) -> Row {
+fn row(batch: &BatchRecord, names: &BTreeMap<String, String>) -> Row {
     Row {
         sign: match &batch.outcome {
             Some(Outcome::Accepted { .. }) => Sign::Same,
@@ -114,9 +140,9 @@ fn row(batch: &BatchRecord) -> Row {
         cells: vec![
             batch.no.0.to_string(),
             instant(batch.closed_ms.unwrap_or(batch.opened_ms)),
-            batch.target.clone(),
+            named(&batch.target, names),
             counted(batch.count, "item"),
-            outcome(batch.outcome.as_ref()),
+            in_short(&outcome(batch.outcome.as_ref())),
             sets(batch).join(", "),
             batch.commit.as_deref().map(short).unwrap_or_default(),
         ],
@@ -124,11 +150,12 @@ fn row(batch: &BatchRecord) -> Row {
     }
 }
 
-fn document(batch: &BatchRecord) -> BatchDocument {
+fn document(batch: &BatchRecord, names: &BTreeMap<String, String>) -> BatchDocument {
     BatchDocument {
         number: batch.no.0,
         id: batch.id.to_string(),
         target: batch.target.clone(),
+        cdn: names.get(&batch.target).cloned(),
         parent: batch.parent.map(|parent| parent.0),
         cause: match batch.cause {
             Cause::Plan => "plan",

@@ -139,7 +139,7 @@ mod tests {
                     sign: Sign::Changed,
                     cells: vec![format!("set-{n}"), "+1 URL".to_owned()],
                     details: vec!["https://a.example/``` </details>".to_owned(); details],
-                    more: 0,
+                    ..Row::default()
                 })
                 .collect(),
             summary: "All of it.".to_owned(),

@@ -13,6 +13,7 @@ pub mod alert;
 pub mod api;
 pub mod condition;
 pub mod cost;
+pub mod cure;
 pub mod escape;
 pub mod excerpt;
 pub mod explain;
@@ -108,6 +109,8 @@ pub struct Row {
     pub details: Vec<String>,
     /// How many more there are than `details` shows.
     pub more: u64,
+    /// Where its thing is declared.
+    pub place: Option<Place>,
 }
 
 /// What becomes of a row's thing; never only a colour.

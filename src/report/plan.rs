@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cost::Cost;
+use super::cure::Cure;
 use super::finding::Finding;
 use super::number::{counted, grouped, instant};
 use super::{Body, Report, Row, Sign};
@@ -105,6 +106,8 @@ pub struct Context {
     pub urls: BTreeMap<(String, String), Vec<String>>,
     /// Found while declaring and expanding.
     pub problems: Vec<Problem>,
+    /// How what is blocked is let through.
+    pub cure: Cure,
 }
 
 /// The report on `plan`.
@@ -119,7 +122,7 @@ pub fn report(plan: &Plan, mut context: Context) -> Report<PlanDocument> {
         title: "Plan",
         columns: vec!["set", "cdn", "items", "why", "where"],
         rows: changed.iter().flat_map(|set| rows(set, &context)).collect(),
-        notes: notes(plan, same.len() as u64),
+        notes: notes(plan, same.len() as u64, &context.cure),
         summary: summary(plan, &context),
         problems: context.problems,
     };
@@ -145,9 +148,10 @@ fn rows(set: &SetPlan, context: &Context) -> Vec<Row> {
                     set.set.clone(),
                     target.cdn.clone(),
                     amount(target),
-                    why(set, target),
+                    why(set, target, &context.cure),
                     place(set).unwrap_or_default(),
                 ],
+                place: set.place.clone(),
                 more: if details.is_empty() { 0 } else { more },
                 details,
             }
@@ -172,7 +176,7 @@ fn amount(target: &TargetPlan) -> String {
     format!("+{} of {}", grouped(sent), counted(target.total, "URL"))
 }
 
-fn why(set: &SetPlan, target: &TargetPlan) -> String {
+fn why(set: &SetPlan, target: &TargetPlan, cure: &Cure) -> String {
     let mut parts = Vec::new();
     match target.first {
         Some(First::NewSet) => parts.push("new set".to_owned()),
@@ -193,7 +197,7 @@ fn why(set: &SetPlan, target: &TargetPlan) -> String {
     );
     if let Some(block) = target.block {
         parts.push(format!("BLOCKED: {}", blocked(block)));
-        parts.push(format!("freshen approve {}", set.id.short()));
+        parts.push(cure.command(&set.id.short()));
     }
     parts.extend(target.hold.as_ref().map(hold));
     parts.join(", ")
@@ -237,23 +241,26 @@ fn place(set: &SetPlan) -> Option<String> {
     set.place.as_ref().map(super::place)
 }
 
-fn notes(plan: &Plan, unchanged: u64) -> Vec<String> {
+fn notes(plan: &Plan, unchanged: u64, cure: &Cure) -> Vec<String> {
     let mut notes = Vec::new();
     if unchanged > 0 {
         notes.push(format!("= {} unchanged", counted(unchanged, "set")));
     }
-    notes.extend(choices(plan));
+    notes.extend(choices(plan, cure));
     notes
 }
 
 /// What can be done about what is blocked: send it, or record it as fresh.
-pub(super) fn choices(plan: &Plan) -> Option<String> {
+pub(super) fn choices(plan: &Plan, cure: &Cure) -> Option<String> {
     let is_blocked = |set: &&SetPlan| set.targets.iter().any(|target| target.block.is_some());
     let blocked: Vec<&SetPlan> = plan.sets.iter().filter(is_blocked).collect();
     let approve = match blocked[..] {
         [] => None,
-        [set] => Some(format!("`freshen approve {}`", set.id.short())),
-        _ => Some("`freshen approve PLAN` for each plan named above".to_owned()),
+        [set] => Some(format!("`{}`", cure.command(&set.id.short()))),
+        _ => Some(format!(
+            "`{}` for each plan named above",
+            cure.command("PLAN")
+        )),
     };
     if let Some(bootstrap) = plan.bootstrap {
         let mut targets = blocked.iter().flat_map(|set| &set.targets);
@@ -262,6 +269,9 @@ pub(super) fn choices(plan: &Plan) -> Option<String> {
             .then(|| "`freshen reconcile --bootstrap invalidate`".to_owned());
         let send: Vec<String> = all.into_iter().chain(approve).collect();
         return Some(bootstrap_choices(bootstrap, &send.join(" or ")));
+    }
+    if *cure != Cure::Approve {
+        return approve.map(|approve| format!("! BLOCKED. To send: {approve}."));
     }
     let adopt = match blocked[..] {
         [set] => set.set.as_str(),

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cost::Cost;
+use super::cure::Cure;
 use super::finding::Finding;
 use super::number::{counted, grouped, instant};
 use super::{Body, Report, Row, Sign};
-use crate::manifest::{Problem, distinct};
+use crate::manifest::{Place, Problem, distinct};
 use crate::plan::{Plan, SetPlan, TargetPlan};
 use crate::reconcile::{Outcome, PlannedTarget, TargetOutcome};
 
@@ -83,12 +84,21 @@ pub struct SetDocument {
     pub blocked: u64,
 }
 
-/// The report on `outcome`; `cost` is that of what is left.
-pub fn report(outcome: &Outcome, cost: Cost, problems: Vec<Problem>) -> Report<Reconciled> {
+/// The report on `outcome`; `cost` is that of what is left, and `cure` lets
+/// through what is blocked.
+pub fn report(
+    outcome: &Outcome,
+    (cost, cure): (Cost, &Cure),
+    problems: Vec<Problem>,
+) -> Report<Reconciled> {
     let problems = distinct(problems);
     let cdns: Vec<CdnDocument> = outcome.targets.iter().map(cdn).collect();
     let sets = sets(outcome);
-    let mut rows: Vec<Row> = sets.iter().map(set_row).collect();
+    let places = outcome.planned.iter().map(|planned| {
+        left_of(&outcome.left, &planned.set, &planned.cdn).and_then(|(set, _)| set.place.clone())
+    });
+    let rows = sets.iter().zip(places);
+    let mut rows: Vec<Row> = rows.map(|(set, place)| set_row(set, place, cure)).collect();
     rows.extend(cdns.iter().map(cdn_row));
     let left = outcome
         .left
@@ -113,7 +123,7 @@ pub fn report(outcome: &Outcome, cost: Cost, problems: Vec<Problem>) -> Report<R
         columns: vec!["what", "where", "items", "how"],
         rows,
         notes: held(&outcome.left)
-            .chain(super::plan::choices(&outcome.left))
+            .chain(super::plan::choices(&outcome.left, cure))
             .collect(),
         summary: summary(&wire, cost),
         problems,
@@ -186,7 +196,7 @@ fn set_document(planned: &PlannedTarget, left: Option<(&SetPlan, &TargetPlan)>) 
     }
 }
 
-fn set_row(set: &SetDocument) -> Row {
+fn set_row(set: &SetDocument, place: Option<Place>, cure: &Cure) -> Row {
     let accepted = set.planned.saturating_sub(set.left + set.refused);
     let mut how = Vec::new();
     if set.left > 0 {
@@ -196,11 +206,8 @@ fn set_row(set: &SetDocument) -> Row {
         how.push(format!("{} refused", grouped(set.refused)));
     }
     if set.blocked > 0 {
-        let plan = &set.plan[..12];
-        how.push(format!(
-            "{} BLOCKED, freshen approve {plan}",
-            grouped(set.blocked)
-        ));
+        let command = cure.command(&set.plan[..12]);
+        how.push(format!("{} BLOCKED, {command}", grouped(set.blocked)));
     }
     let sign = if set.refused > 0 || set.left > 0 {
         Sign::Failed
@@ -210,6 +217,7 @@ fn set_row(set: &SetDocument) -> Row {
         Sign::Changed
     };
     Row {
+        place,
         sign,
         cells: vec![
             set.name.clone(),
@@ -226,7 +234,7 @@ fn cdn_row(cdn: &CdnDocument) -> Row {
         .halt
         .as_ref()
         .map(|halt| format!("Failed to invalidate CDN cache: {halt}"));
-    let waits = cdn.retry_at.as_ref().map(|at| format!("not before {at}"));
+    let waits = cdn.retry_at.as_ref().map(|at| format!("waits until {at}"));
     let how: Vec<String> = halt.into_iter().chain(waits).collect();
     Row {
         sign: if how.is_empty() {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::condition::{Condition, Standing};
-use super::history::outcome;
+use super::history::{in_short, outcome};
 use super::number::{counted, duration, grouped, instant};
 use super::{Body, Report, Row, Sign};
 use crate::plan::Plan;
@@ -43,6 +43,9 @@ pub struct SetDocument {
     pub name: String,
     /// Provider kind, endpoint and account.
     pub target: String,
+    /// Name of the Cdn that points there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cdn: Option<String>,
     /// Entries recorded.
     pub entries: u64,
     /// How it stands.
@@ -76,6 +79,9 @@ pub struct SetDocument {
 pub struct TargetDocument {
     /// Provider kind, endpoint and account.
     pub target: String,
+    /// Name of the Cdn that points there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cdn: Option<String>,
     /// Why nothing is sent until something changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halted: Option<String>,
@@ -108,6 +114,8 @@ pub type SetAt = (String, String);
 pub struct Recorded {
     /// Of every set that can be planned; empty without manifests.
     pub plan: Plan,
+    /// By identity of their target: the names of Cdns.
+    pub names: BTreeMap<String, String>,
     /// Sets that have errors.
     pub broken: BTreeSet<String>,
     /// Items in open batches.
@@ -174,6 +182,7 @@ fn document(recorded: &Recorded) -> StatusDocument {
         .iter()
         .map(|(target, refusals)| TargetDocument {
             target: target.identity.clone(),
+            cdn: recorded.names.get(&target.identity).cloned(),
             halted: target
                 .halted
                 .as_ref()
@@ -229,6 +238,7 @@ fn set_document(
     let (name, target) = at;
     SetDocument {
         name,
+        cdn: recorded.names.get(&target).cloned(),
         target,
         entries: ledger.map_or(0, |(_, ledger)| ledger.count),
         condition: standing.condition,
@@ -318,12 +328,12 @@ fn set_row(set: &SetDocument) -> Row {
         words.push_str(&[" for ", &duration(seconds)].concat());
     }
     let last = set.last_result.as_ref().zip(set.last_at.as_ref());
-    let last = last.map(|(result, at)| format!("{at} {result}"));
+    let last = last.map(|(result, at)| format!("{at} {}", in_short(result)));
     Row {
         sign: standing.sign(),
         cells: vec![
             set.name.clone(),
-            set.target.clone(),
+            set.cdn.as_ref().unwrap_or(&set.target).clone(),
             counted(set.entries, "URL"),
             words,
             last.unwrap_or_default(),
@@ -333,27 +343,27 @@ fn set_row(set: &SetDocument) -> Row {
 }
 
 fn target_row(target: &TargetDocument) -> Row {
-    let halted = target.halted.clone();
+    let halted = target.halted.as_deref().map(in_short);
     let retry = target
         .retry_at
         .as_ref()
-        .map(|at| format!("not before {at}"));
+        .map(|at| format!("waits until {at}"));
     let state: Vec<String> = halted.into_iter().chain(retry).collect();
     let lines = target.refusals.iter().map(|refusal| {
         let RefusalDocument {
             url, code, message, ..
         } = refusal;
-        format!("{url}  {code}: {message}")
+        format!("{url}  {code}: {}", in_short(message))
     });
     Row {
         sign: Sign::Failed,
         cells: vec![
             String::new(),
-            target.target.clone(),
+            target.cdn.as_ref().unwrap_or(&target.target).clone(),
             format!("{} refused", grouped(target.refusals.len() as u64)),
             state.join(", "),
         ],
         details: lines.collect(),
-        more: 0,
+        ..Row::default()
     }
 }

@@ -29,7 +29,7 @@ pub fn report(urls: Vec<String>, problems: Vec<Problem>) -> Report<Expanded> {
             sign: Sign::Same,
             cells: vec![counted(urls.len() as u64, "URL")],
             details: urls.clone(),
-            more: 0,
+            ..Row::default()
         }],
         notes: Vec::new(),
         summary: format!("{}.", counted(urls.len() as u64, "URL")),

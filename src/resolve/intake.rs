@@ -16,6 +16,8 @@ const NAMED_ROWS: u64 = 20;
 pub(super) struct Intake<'a> {
     table: AssetTable,
     excluding: &'a [String],
+    /// Which of them have matched nothing so far.
+    unused: Vec<usize>,
     strict: bool,
     problems: Vec<Problem>,
     unknown_kinds: BTreeSet<String>,
@@ -29,6 +31,7 @@ impl<'a> Intake<'a> {
         Self {
             table: AssetTable::default(),
             excluding,
+            unused: (0..excluding.len()).collect(),
             strict,
             problems: Vec::new(),
             unknown_kinds: BTreeSet::new(),
@@ -44,7 +47,11 @@ impl<'a> Intake<'a> {
 
     /// Whether `excludeAssets` names this asset; counts it then.
     pub(super) fn is_excluded(&mut self, id: &str) -> bool {
-        let is_excluded = glob::matches_any(self.excluding, id);
+        let excluding = self.excluding;
+        let is_match = |at: usize| glob::is_match(excluding[at].as_bytes(), id.as_bytes());
+        let before = self.unused.len();
+        self.unused.retain(|at| !is_match(*at));
+        let is_excluded = self.unused.len() < before || glob::matches_any(excluding, id);
         self.excluded += u64::from(is_excluded);
         is_excluded
     }
@@ -133,6 +140,7 @@ impl<'a> Intake<'a> {
             problems: self.problems,
             skipped: self.skipped,
             excluded: self.excluded,
+            unused: self.unused,
         }
     }
 

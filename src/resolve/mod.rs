@@ -44,6 +44,8 @@ pub struct Resolved {
     pub skipped: u64,
     /// Assets that `excludeAssets` took out.
     pub excluded: u64,
+    /// Which of `excludeAssets` name no asset, by position.
+    pub unused: Vec<usize>,
 }
 
 /// Reads the assets of `set`. `files` holds the file of each of `assetsFrom`

@@ -55,7 +55,35 @@ pub struct HistoryFilter {
     pub at_most: u32,
 }
 
+/// Something that happened to a set, other than a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Milliseconds since the epoch.
+    pub at_ms: i64,
+    /// Such as `renamed` or `expired`.
+    pub kind: String,
+    /// The set concerned.
+    pub set: Option<String>,
+    /// What exactly, for a person.
+    pub detail: String,
+}
+
 impl Records {
+    /// What happened to sets, in order.
+    pub fn events(&self) -> Result<Vec<Event>> {
+        let sql = "SELECT at_ms, kind, set_name, detail FROM event ORDER BY id";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let events = statement.query_map([], |row| {
+            Ok(Event {
+                at_ms: row.get(0)?,
+                kind: row.get(1)?,
+                set: row.get(2)?,
+                detail: row.get(3)?,
+            })
+        })?;
+        Ok(events.collect::<Result<_, _>>()?)
+    }
+
     /// Batches, the latest first.
     pub fn history(&self, filter: &HistoryFilter) -> Result<Vec<BatchRecord>> {
         let sql = format!(

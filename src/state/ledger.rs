@@ -14,6 +14,9 @@ use super::fold::{claimed, fold, overlay_of};
 use super::records::{Records, read_sealed, unknown};
 use super::{Result, StateError, Store, departed, forget, observe};
 
+/// The kind of event that tells of entries recorded without being sent.
+pub const ADOPTED: &str = "adopted";
+
 /// What is recorded before a plan's first batch for one set at one target is
 /// sent. Every list is sorted by key, one entry a key.
 #[derive(Clone, Debug)]
@@ -290,7 +293,12 @@ fn begin_one(conn: &Connection, begin: &Begin, now_ms: i64) -> Result<()> {
         record: &begin.record,
         forget: &begin.forget,
     };
-    changed |= head.edit(conn, edits)?;
+    let is_edited = head.edit(conn, edits)?;
+    changed |= is_edited;
+    if is_edited && !begin.record.is_empty() {
+        let detail = format!("{} URLs, without being sent", begin.record.len());
+        observe::record_event(conn, now_ms, ADOPTED, Some(&begin.set), &detail)?;
+    }
     let counted_ms = observe::counted_ms(conn, !begin.departed.is_empty(), now_ms)?;
     changed |= departed::replace(conn, head.id, &begin.departed, counted_ms)?;
     unforce(conn, head.id, &begin.forget)?;

@@ -27,10 +27,10 @@ mod transfer;
 
 pub use approval::{Approval, Leave};
 pub use error::StateError;
-pub use history::{BatchRecord, HistoryFilter};
+pub use history::{BatchRecord, Event, HistoryFilter};
 pub use home::Standing;
 pub use journal::Step;
-pub use ledger::Begin;
+pub use ledger::{ADOPTED, Begin};
 pub use location::check_location;
 pub use lock::{Holder, holder};
 pub use observe::{Observation, Seen};

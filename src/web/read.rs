@@ -63,7 +63,9 @@ pub(super) async fn history(
 ) -> Answer<HistoryDocument> {
     let look = served.in_turn(move |app| {
         let (set, last) = (batches.set.as_deref(), batches.last.unwrap_or(BATCHES));
-        Ok(inspect::history::history(&*app.reader()?, set, last)?.wire)
+        let names = app.declared().map(|declared| declared.names_of_targets());
+        let names = names.unwrap_or_default();
+        Ok(inspect::history::history(&*app.reader()?, &names, set, last)?.wire)
     });
     look.await.map(ok)
 }

@@ -882,7 +882,7 @@ fn s2_bad_rows_are_named_and_counted_and_the_others_go_out() {
         "s2_bad_rows",
         &["validate"],
         &world.freshen(&["validate"]),
-        0,
+        4,
         &says,
     );
     for arguments in [&["plan"][..], &["reconcile"]] {

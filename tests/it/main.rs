@@ -46,7 +46,7 @@ mod since;
 mod site;
 mod state;
 mod systemd;
-mod web;
 mod watching;
+mod web;
 mod wires;
 mod world;

@@ -102,7 +102,7 @@ fn a_manifest_becomes_what_it_says() {
     let catalog = read(&fs::read(path.unwrap()).unwrap());
     let set = &catalog.sets["spring"];
     assert_eq!(set.formerly, ["winter"]);
-    assert_eq!(set.annotations["freshen/approve"], "0123abcd");
+    assert_eq!(set.annotations["freshen/approve"], "0123abcd4567");
     let ids: Vec<&str> = set.spec.assets.iter().map(|asset| &*asset.id).collect();
     let expected = [
         "4204993", "1.10", "12E4", "007", "0x1F", "yes", "null", "spinset",

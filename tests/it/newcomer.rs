@@ -1,6 +1,7 @@
 //! What somebody runs into who uses the program for the first time.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use freshen::sandbox::Failure;
@@ -293,4 +294,206 @@ fn flags_in_the_environment_mean_what_they_mean_by_hand() {
     assert_eq!(with(&empty, &["reconcile"]), 0);
     let set = [("FRESHEN_SET", "spring")];
     assert_eq!(with(&set, &["suspend", "--cdn", "dynamic-media"]), 0);
+}
+
+#[test]
+fn what_is_blocked_against_a_commit_names_a_cure_that_works() {
+    let world = World::new("");
+    world.set("spring", "  assets: [a]");
+    for git in [
+        &["init", "-q"][..],
+        &["add", "manifests"],
+        &[
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@t",
+            "commit",
+            "-qm",
+            "first",
+        ],
+    ] {
+        let status = Command::new("git")
+            .current_dir(world.folder())
+            .args(git)
+            .status();
+        assert!(status.unwrap().success(), "{git:?}");
+    }
+    world.set("spring", "  limits: { maxUrls: 1 }\n  assets: [a, b, c]");
+    let said = world.ends(3, &["plan", "--since", "HEAD"]);
+    assert!(
+        said.contains("freshen reconcile --since HEAD --approve "),
+        "{said}"
+    );
+    assert!(!said.contains("state adopt"), "{said}");
+    let said = world.ends(3, &["reconcile", "--since", "HEAD"]);
+    assert!(!said.contains("freshen approve"), "{said}");
+    let (_, rest) = said
+        .split_once("freshen reconcile --since HEAD --approve ")
+        .unwrap();
+    let again = ["reconcile", "--since", "HEAD", "--approve", &rest[..12]];
+    assert_eq!(items(&world.sends_by(0, &again)).len(), 2);
+}
+
+#[test]
+fn annotations_of_what_is_blocked_stand_at_its_set() {
+    let world = World::new("");
+    world.write("manifests/skus.txt", &ids("a", 11_000));
+    let spec = "  limits: { maxUrls: 20000 }\n  assetsFrom: [{ file: skus.txt, type: Image }]";
+    world.set("spring", spec);
+    for command in ["plan", "reconcile"] {
+        let said = world.ends(3, &[command, "-o", "github"]);
+        let at = "::warning file=./manifests/spring.yaml,line=3,col=";
+        assert!(said.contains(at), "{said}");
+        assert!(said.contains("11,000"), "{said}");
+        assert!(said.contains("--bootstrap adopt"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_recorded_goes_by_the_name_of_its_cdn() {
+    let world = World::new("");
+    world.set("spring", "  assets: [a]");
+    world.sends(0);
+    world.set("spring", "  assets: [b]");
+    let page = Failure::Status {
+        status: 404,
+        retry_after: None,
+    };
+    world.sandbox.fail(page, None);
+    world.ends(4, &["reconcile", "--max-time", "1s"]);
+    for command in ["status", "history"] {
+        let said = world.freshen(&[command]).stdout;
+        assert!(said.contains("  dynamic-media  "), "{said}");
+        assert!(!said.contains(&world.sandbox.endpoint()), "{said}");
+        let document = world.freshen(&[command, "-o", "json"]).stdout;
+        assert!(
+            document.contains("\"cdn\": \"dynamic-media\""),
+            "{document}"
+        );
+    }
+    let said = world.freshen(&["history"]).stdout;
+    assert!(said.contains("HTTP 404: an HTML page"), "{said}");
+    assert!(said.lines().all(|line| line.len() < 300), "{said}");
+}
+
+#[test]
+fn the_manual_holds_every_flag_and_refers_to_no_other_page() {
+    let manual = freshen(Path::new("."), &["man"]).stdout;
+    for flag in [
+        "detailed\\-exitcode",
+        "urls\\-from",
+        "bootstrap",
+        "max\\-time",
+        "force",
+    ] {
+        assert!(manual.contains(flag), "no `{flag}` in: {manual}");
+    }
+    assert_eq!(
+        manual.matches("max\\-expansion").count(),
+        2,
+        "once in all: {manual}"
+    );
+    assert!(!manual.contains("freshen\\-plan(1)"), "{manual}");
+}
+
+#[test]
+fn what_is_declared_in_vain_is_warned_of() {
+    let world = World::new("batch: { maxUrls: 5000 }");
+    world.set(
+        "spring",
+        "  excludeAssets: [\"b*\", \"c*\"]\n  exclude: [\"*/d\", \"*/e\"]\n  assets: [a, b, d]",
+    );
+    let said = world.ends(0, &["validate"]);
+    assert!(said.contains("5000 comes to 1000"), "{said}");
+    for (field, column) in [("excludeAssets", 5), ("exclude", 6)] {
+        let message = format!("this pattern of `{field}` matches nothing");
+        assert_eq!(said.matches(&message).count(), 1, "{said}");
+        assert!(said.contains(&format!("spring.yaml:{column}:")), "{said}");
+    }
+}
+
+#[test]
+fn a_root_inside_another_is_refused_by_name() {
+    let world = World::new("");
+    world.set("more/spring", "  assets: [a]");
+    let twice = ["--manifests", "manifests", "--manifests"];
+    for other in ["./manifests", "manifests/more"] {
+        let said = world.ends(64, &[&twice[..], &[other, "validate"]].concat());
+        assert!(said.contains(other), "{said}");
+    }
+}
+
+#[test]
+fn explain_finds_what_a_browser_shows_and_suggests_what_can_be_pasted() {
+    let world = World::new("");
+    world.set("spring", "  assets: [tent, backpack]");
+    world.sends(0);
+    let path = "/is/image/AcmeCorp/tent";
+    let check = |subject: &str, parts: &[&str]| {
+        let said = world.ends(0, &["explain", subject]);
+        for part in parts {
+            assert!(said.contains(part), "{subject}: no `{part}` in: {said}");
+        }
+        let (_, next) = said.trim().rsplit_once("Next: freshen ").unwrap();
+        let words: Vec<String> = next.split(' ').map(|word| word.replace('\'', "")).collect();
+        let pasted = world.freshen(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(pasted.code, 0, "{next}: {}", pasted.stderr);
+        next.to_owned()
+    };
+    for same in [
+        format!(" {ROOT}/tent "),
+        format!("s7d1.scene7.com{path}"),
+        format!("https://S7D1.scene7.com:443{path}#top"),
+    ] {
+        check(
+            &same,
+            &["Declared: 1 place", "told at the declared revision"],
+        );
+    }
+    for other in [
+        path.to_owned(),
+        format!("http://s7d1.scene7.com{path}"),
+        format!("https://media.acme.com{path}?wid=300"),
+        format!("{ROOT}/tent/"),
+    ] {
+        check(
+            &other,
+            &["1 URL with the same path", &format!("{ROOT}/tent")],
+        );
+    }
+    assert_eq!(check("tnet", &["did you mean `tent`?"]), "explain 'tent'");
+    assert_eq!(
+        check(" tent ", &["An asset with 1 URL"]),
+        "invalidate --asset 'tent'"
+    );
+    assert_eq!(check(path, &[]), format!("explain '{ROOT}/tent'"));
+}
+
+#[test]
+fn what_was_adopted_is_not_said_to_have_been_told() {
+    let world = World::new("");
+    world.set("spring", "  assets: [tent, backpack]");
+    world.ends(0, &["reconcile", "--bootstrap", "adopt"]);
+    world.ends(0, &["invalidate", "--asset", "backpack"]);
+    let said = world.ends(0, &["explain", "tent"]);
+    assert!(
+        said.contains("adopted: recorded as told, without being sent"),
+        "{said}"
+    );
+    assert!(said.contains("adopted 20"), "{said}");
+    let said = world.ends(0, &["explain", "backpack"]);
+    assert!(said.contains("told at the declared revision"), "{said}");
+}
+
+#[test]
+fn a_verbose_plan_shows_so_many_urls_and_how_many_more_there_are() {
+    let world = World::new("");
+    world.write("manifests/skus.txt", &ids("a", 100_003));
+    world.set("spring", "  assetsFrom: [{ file: skus.txt, type: Image }]");
+    let plan = world.freshen(&["plan", "-vv"]);
+    assert_eq!(plan.code, 3, "{}", plan.stderr);
+    let shown = plan.stdout.lines().filter(|line| line.contains(ROOT));
+    assert_eq!(shown.count(), 100_000);
+    assert!(plan.stdout.contains("and 3 more"));
 }

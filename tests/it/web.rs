@@ -134,7 +134,7 @@ fn a_change_is_left_as_a_request_whose_outcome_can_be_followed() {
     };
     assert_eq!(follow(ids[0])["outcome"], Value::Null);
     assert_eq!(house.answer_requests(), ids.len());
-    assert_eq!(follow(ids[0])["outcome"], "3 items are sent again");
+    assert_eq!(follow(ids[0])["outcome"], "3 URLs are sent again");
     assert_eq!(follow(ids[1])["outcome"], "suspended");
     assert_eq!(follow(ids[4])["outcome"], "2 items approved");
     web.get("/api/v1/requests/4711").refusal(404);

@@ -8,10 +8,10 @@ mod search;
 use super::Moment;
 use crate::declare::Declared;
 use crate::report::Report;
-use crate::report::explain::{Explained, Found, State, UrlDocument, report};
+use crate::report::explain::{Asked, Explained, Found, State, UrlDocument, report};
 use crate::state::{Holder, Records, StateError};
 use past::Past;
-use search::{expanded, search};
+use search::{expanded, near, search, written};
 
 /// What is known, and whether that is all there is to know.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub fn explain(
     subject: &str,
     moment: &Moment,
 ) -> Result<Explanation, StateError> {
+    let subject = written(subject);
+    let subject = subject.as_str();
     let (expanded, failed) = expanded(declared);
     let (found_as, matches) = search(declared, &expanded, subject);
     let names = matches.keys().map(|at| expanded[*at].0.name.as_str());
@@ -47,8 +49,16 @@ pub fn explain(
         }
         _ => Vec::new(),
     };
+    let asked = Asked {
+        subject,
+        is_sendable: declared.cdns.values().any(|cdn| cdn.covers(subject)),
+        near: match found_as {
+            None => near(&expanded, subject),
+            Some(_) => None,
+        },
+    };
     Ok(Explanation {
-        report: report(subject, found_as, urls, obstacles),
+        report: report(asked, found_as, urls, obstacles),
         is_incomplete: !failed.is_empty(),
     })
 }

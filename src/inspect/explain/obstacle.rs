@@ -141,8 +141,11 @@ fn halted(about: &Circumstances<'_>) -> Option<Obstacle> {
 fn retry(about: &Circumstances<'_>) -> Option<Obstacle> {
     let target = about.recorded.filter(|target| target.halted.is_none())?;
     let at = instant(target.retry_at_ms.filter(|at_ms| *at_ms > about.now_ms)?);
-    let failures = counted(u64::from(target.attempts), "failure");
-    let detail = format!("Cdn `{}` waits until {at} after {failures}", about.cdn.name);
+    let why = match target.attempts {
+        0 => "as it was told to".to_owned(),
+        attempts => format!("after {}", counted(u64::from(attempts), "failure")),
+    };
+    let detail = format!("Cdn `{}` waits until {at}, {why}", about.cdn.name);
     let next = format!("freshen reconcile, from {at} on");
     Some(obstacle(ObstacleKind::Waiting, detail, next))
 }

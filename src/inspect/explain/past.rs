@@ -14,7 +14,7 @@ use crate::report::explain::{State, UrlDocument};
 use crate::report::history::{outcome, short};
 use crate::report::number::instant;
 use crate::report::place;
-use crate::state::{Records, StateError, Suspension, TargetRecord};
+use crate::state::{ADOPTED, Records, StateError, Suspension, TargetRecord};
 
 /// Batches looked at for the last one to a target.
 const LOOKED_AT: usize = 20;
@@ -26,6 +26,8 @@ pub(super) struct Past<'a> {
     plan: Plan,
     targets: BTreeMap<String, (TargetRecord, Vec<Refusal>)>,
     suspensions: Vec<Suspension>,
+    /// By set: when something of it was last recorded without being sent.
+    adopted_ms: BTreeMap<String, i64>,
     now_ms: i64,
 }
 
@@ -51,10 +53,16 @@ impl<'a> Past<'a> {
             plan: plan(declared, records, names, now_ms)?,
             targets: BTreeMap::new(),
             suspensions: Vec::new(),
+            adopted_ms: BTreeMap::new(),
             now_ms,
         };
         if let Some(records) = records {
             past.suspensions = planning::suspensions(declared, records)?;
+            for event in records.events()? {
+                if let Some(set) = event.set.filter(|_| event.kind == ADOPTED) {
+                    past.adopted_ms.insert(set, event.at_ms);
+                }
+            }
             for target in records.targets()? {
                 let refusals = records.refusals(target.id)?;
                 let identity = target.identity.clone();
@@ -137,18 +145,24 @@ impl<'a> Past<'a> {
         let refusals = self.targets.get(&at.target.target);
         let mut refusals = refusals.iter().flat_map(|(_, refusals)| refusals);
         let refusal = refusals.find(|refusal| refusal.entry.key() == key);
+        let last_sent = self.last_sent(key, &at.target.target)?;
+        let state = at.state(key, refusal);
+        // What was sent so long ago that the history has lost it is told all the same.
+        let adopted_ms = self.adopted_ms.get(&set.name);
+        let adopted_ms = adopted_ms.filter(|_| last_sent.is_none() && state == State::Told);
         Ok(UrlDocument {
             url: url.to_owned(),
             item: (item != url).then_some(item),
             set: set.name.clone(),
             place: place(&set.place),
             cdn: at.cdn.name.clone(),
-            state: at.state(key, refusal),
+            state: adopted_ms.map_or(state, |_| State::Adopted),
             refusal: refusal.map(|refusal| {
                 let at = instant(refusal.at_ms);
                 format!("{}: {} ({at})", refusal.code, refusal.message)
             }),
-            last_sent: self.last_sent(key, &at.target.target)?,
+            last_sent,
+            adopted: adopted_ms.map(|at_ms| instant(*at_ms)),
             obstacles: Vec::new(),
         })
     }

@@ -59,7 +59,7 @@ fn read(
     }
     let document = match Element::parse(&answer.body) {
         Ok(document) => document,
-        Err(error) => return by_status(answer, &format!("{error}: {}", text_of(&answer.body))),
+        Err(error) => return by_status(answer, &no_soap(&error.to_string(), &answer.body)),
     };
     let body = if is(&document, ENVELOPE, "Envelope") {
         document
@@ -159,7 +159,9 @@ fn handle(returned: &Element) -> Verdict {
 
 /// Waiting is asked for by HTTP itself, whatever the body says.
 fn told_to_wait(answer: &Answer) -> Option<Verdict> {
-    let reason = || reason(&format!("HTTP {}", answer.status), &text_of(&answer.body));
+    let shown = text_of(&answer.body);
+    let what = page(&shown).unwrap_or(shown);
+    let reason = || reason(&format!("HTTP {}", answer.status), &what);
     match (answer.status, answer.retry_after_ms) {
         (429, after_ms) | (503, after_ms @ Some(_)) => Some(Verdict::Throttled {
             after_ms,
@@ -252,6 +254,41 @@ fn is(element: &Element, namespace: &str, name: &str) -> bool {
 
 fn is_ips(element: &Element) -> bool {
     element.namespace.starts_with(COMMON)
+}
+
+/// What an answer is that is no XML of ours: mostly a page that something in
+/// between wrote.
+fn no_soap(error: &str, body: &[u8]) -> String {
+    let shown = text_of(body);
+    match page(&shown) {
+        Some(page) => page,
+        None => format!("{error}: {shown}"),
+    }
+}
+
+/// What a page for browsers says, where `text` begins one.
+fn page(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    if !lower.contains("<html") && !lower.contains("<!doctype html") {
+        return None;
+    }
+    let title = lower
+        .find("<title>")
+        .map(|at| &text[at + "<title>".len()..]);
+    let said = match title.and_then(|rest| rest.split('<').next()) {
+        Some(title) => title.trim().to_owned(),
+        None => without_tags(text),
+    };
+    Some(match said.as_str() {
+        "" => "an HTML page".to_owned(),
+        said => format!("an HTML page, `{said}`"),
+    })
+}
+
+fn without_tags(text: &str) -> String {
+    let parts = text.split('<').map(|part| part.rsplit('>').next());
+    let words: Vec<&str> = parts.flatten().map(str::trim).collect();
+    words.join(" ").trim().to_owned()
 }
 
 /// A body that is not XML, for a person.
