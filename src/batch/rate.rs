@@ -123,8 +123,11 @@ impl Meter {
 
     fn usable(&self, class: Class) -> u64 {
         match class {
-            Class::Planned => self.bucket.burst - self.bucket.burst / 10,
-            Class::Forced => self.bucket.burst,
+            // Of a bucket of one, the forced can only be first in line.
+            Class::Planned if self.bucket.burst > 1 => {
+                self.bucket.burst - (self.bucket.burst / 10).max(1)
+            }
+            Class::Planned | Class::Forced => self.bucket.burst,
         }
     }
 
@@ -191,10 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
+    fn a_burst_but_for_one_goes_at_once_and_the_rest_at_the_rate() {
         let mut budget = Budget::new(&rate(&[(6, 60_000)], &[]), &BTreeMap::new());
         let times = departures(&mut budget, Class::Planned, 1000, 8);
-        assert_eq!(times, [0, 0, 0, 0, 0, 0, 10_000, 20_000]);
+        assert_eq!(times, [0, 0, 0, 0, 0, 10_000, 20_000, 30_000]);
     }
 
     #[test]
@@ -213,9 +216,10 @@ mod tests {
     fn a_stored_budget_goes_on_where_it_was() {
         let rate = rate(&[(2, 1000)], &[]);
         let mut budget = Budget::new(&rate, &BTreeMap::new());
-        departures(&mut budget, Class::Planned, 1, 2);
+        departures(&mut budget, Class::Forced, 1, 2);
         let budget = Budget::new(&rate, &budget.arrivals());
-        assert_eq!(budget.earliest_ms(Class::Planned, 1, 0), 500);
+        assert_eq!(budget.earliest_ms(Class::Forced, 1, 0), 500);
+        assert_eq!(budget.earliest_ms(Class::Planned, 1, 0), 1000);
         assert_eq!(
             budget.remaining(0).values().copied().collect::<Vec<_>>(),
             [0]

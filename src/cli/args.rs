@@ -124,7 +124,7 @@ pub(super) enum Command {
     Resume(Scope),
     /// Look into the state file, or mend it
     #[command(subcommand)]
-    State(State),
+    State(super::state::Arguments),
     /// Print a JSON Schema: of a manifest, or of a command's JSON
     Schema(Schema),
     /// Print completions for a shell
@@ -324,58 +324,6 @@ pub(super) struct Scope {
     /// Everything
     #[arg(long)]
     pub(super) all: bool,
-}
-
-/// `state`.
-#[derive(Debug, Subcommand)]
-pub(super) enum State {
-    /// Show what the state holds
-    Show,
-    /// Record a set as already fresh, sending nothing
-    Adopt(NamedSet),
-    /// Drop what is recorded of a set
-    Forget(NamedSet),
-    /// Give what is recorded of a set to another name
-    Mv(Rename),
-    /// Copy the state to a file
-    Export(StateFile),
-    /// Replace the state by an exported one
-    Import(Import),
-    /// Check the state for damage
-    Check,
-}
-
-/// A set by name.
-#[derive(Args, Debug)]
-pub(super) struct NamedSet {
-    /// The set
-    pub(super) set: String,
-}
-
-/// `state mv`.
-#[derive(Args, Debug)]
-pub(super) struct Rename {
-    /// The recorded name
-    pub(super) from: String,
-    /// The name it gets
-    pub(super) to: String,
-}
-
-/// `state export`.
-#[derive(Args, Debug)]
-pub(super) struct StateFile {
-    /// The file
-    pub(super) file: PathBuf,
-}
-
-/// `state import`.
-#[derive(Args, Debug)]
-pub(super) struct Import {
-    /// The file
-    pub(super) file: PathBuf,
-    /// Accept another lineage or an older serial
-    #[arg(long)]
-    pub(super) force: bool,
 }
 
 /// `schema`.

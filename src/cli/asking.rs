@@ -74,6 +74,7 @@ pub(super) fn invalidate(
 pub(super) fn approve(arguments: &Approve, global: &Global) -> Result<Exit, Failure> {
     let plan = arguments.plan.as_str();
     wanted::names_a_plan(plan).map_err(refused)?;
+    workspace::check_location(global)?;
     let declared = workspace::declared(global)?;
     let ask = {
         let reader = workspace::reader(global)?;

@@ -1,14 +1,68 @@
 //! `state`: look into the state file, or mend it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::{Global, OneSet, State as Arguments};
+use clap::{Args, Subcommand};
+
+use super::args::{Global, OneSet};
 use super::exit::{Exit, Failure};
 use super::output::{self, Output};
 use super::workspace::{self, failed_on_state};
-use super::{args, asking, status};
+use super::{asking, status};
 use crate::reconcile::asks::{ADHOC, Ask};
 use crate::state::{self, StateError};
+
+/// `state`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Arguments {
+    /// Show what the state holds
+    Show,
+    /// Record a set as already fresh, sending nothing
+    Adopt(NamedSet),
+    /// Drop what is recorded of a set
+    Forget(NamedSet),
+    /// Give what is recorded of a set to another name
+    Mv(Rename),
+    /// Copy the state to a file
+    Export(StateFile),
+    /// Replace the state by an exported one
+    Import(Import),
+    /// Check the state for damage
+    Check,
+}
+
+/// A set by name.
+#[derive(Args, Debug)]
+pub(super) struct NamedSet {
+    /// The set
+    pub(super) set: String,
+}
+
+/// `state mv`.
+#[derive(Args, Debug)]
+pub(super) struct Rename {
+    /// The recorded name
+    pub(super) from: String,
+    /// The name it gets
+    pub(super) to: String,
+}
+
+/// `state export`.
+#[derive(Args, Debug)]
+pub(super) struct StateFile {
+    /// The file
+    pub(super) file: PathBuf,
+}
+
+/// `state import`.
+#[derive(Args, Debug)]
+pub(super) struct Import {
+    /// The file
+    pub(super) file: PathBuf,
+    /// Accept another lineage or an older serial
+    #[arg(long)]
+    pub(super) force: bool,
+}
 
 /// Runs one of the sub-commands.
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
@@ -31,7 +85,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
                 &Ask::Forget { set: set.clone() },
             );
         }
-        Arguments::Mv(args::Rename { from, to }) => {
+        Arguments::Mv(Rename { from, to }) => {
             let (from, to) = (from.clone(), to.clone());
             let name = from.clone();
             return change(global, "state mv", &name, &Ask::Rename { from, to });

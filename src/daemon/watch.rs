@@ -104,12 +104,15 @@ impl Watch {
     /// have happened unseen before that, so that another scan is called for.
     pub(super) fn sync(&mut self, visited: &Visited) -> notify::Result<bool> {
         let mut guide = Guide::default();
-        self.ways = ways(&self.roots, &mut guide);
+        let ways = ways(&self.roots, &mut guide);
+        // The scan may have gone the old way: nobody would look at the new one.
+        let has_moved = self.ways != ways;
+        self.ways = ways;
         let outside = self.ways.iter().flat_map(|(way, _)| way.folders.clone());
         let is_new_outside = self.outside.watch_exactly(outside.collect())?;
         let inside = self.folders_inside(visited, &mut guide);
         let is_new_inside = self.inside.watch_exactly(inside)?;
-        Ok(is_new_outside || is_new_inside)
+        Ok(has_moved || is_new_outside || is_new_inside)
     }
 
     /// Whether the roots lead elsewhere than they did when this was synced.
@@ -284,7 +287,7 @@ mod tests {
         let watch = Watch::start(Vec::new(), &signals).unwrap();
         assert!(!signals.is_dead());
         drop(watch);
-        let start = std::time::Instant::now();
+        let start = tokio::time::Instant::now();
         while !signals.is_dead() {
             assert!(start.elapsed().as_secs() < 60, "waited in vain");
             std::thread::yield_now();

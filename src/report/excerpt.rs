@@ -121,8 +121,7 @@ mod tests {
         let problem = Problem::error("secret", Some(hidden), "not shown");
         insta::assert_snapshot!(render(&[problem.clone(), problem], false), @r"
         error: not shown
-         --> manifests/sets.yaml:10:74
-          |
+        --> manifests/sets.yaml:10:74
         ");
     }
 
@@ -136,8 +135,7 @@ mod tests {
         let none = Problem::error("no-cdn", None, "no Cdn is declared");
         insta::assert_snapshot!(render(&[whole, none], false), @r"
         warning: nothing in it
-         --> manifests/a.yaml
-          |
+        --> manifests/a.yaml
 
         error: no Cdn is declared
         ");

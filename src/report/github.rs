@@ -35,7 +35,7 @@ pub fn annotations(body: &Body) -> String {
     ));
     // What waits for a person must not be missed, wherever it is declared.
     for note in body.notes.iter().filter(|note| note.starts_with('!')) {
-        text.push_str(&format!("::notice::{}\n", github_message(note)));
+        text.push_str(&["::notice::", &github_message(note), "\n"].concat());
     }
     text.push_str(&github_message(&body.summary));
     text.push('\n');

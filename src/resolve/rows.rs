@@ -115,12 +115,8 @@ fn open_quote(record: &ByteRecord, reader: &csv::Reader<&[u8]>, contents: &[u8])
     while let Some(byte) = bytes.next() {
         line += u32::from(*byte == b'\n');
         match (byte, opened) {
-            (b'"', Some(_)) => {
-                // Two quotes are one of the field's own.
-                if bytes.next_if(|next| **next == b'"').is_none() {
-                    opened = None;
-                }
-            }
+            // Two quotes are one of the field's own.
+            (b'"', Some(_)) if bytes.next_if(|next| **next == b'"').is_none() => opened = None,
             (b'"', None) if is_first_in_field => opened = Some(line),
             _ => {}
         }

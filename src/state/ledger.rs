@@ -11,6 +11,7 @@ use crate::plan::recorded::{LedgerContents, LedgerId, TargetId};
 use super::approval::{Approval, approve, approved};
 use super::bucket::{self, Edits};
 use super::fold::{claimed, fold, overlay_of};
+use super::forced::{forced, unforce};
 use super::records::{Records, read_sealed, unknown};
 use super::{Result, StateError, Store, departed, forget, observe};
 
@@ -90,25 +91,6 @@ impl Store {
         self.write(|transaction| {
             for ledger in ledgers {
                 owe_nothing(transaction, *ledger)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Makes keys owed where they are present, and sent ahead of all else; one
-    /// transaction.
-    pub fn force(&mut self, forced: &[(LedgerId, Vec<Key>)]) -> Result<()> {
-        self.write(|transaction| {
-            let last_no = super::journal::last_no(transaction)?;
-            let sql = "INSERT INTO forced(ledger_id, key, after_no) VALUES (?, ?, ?)
-                ON CONFLICT DO UPDATE SET after_no = excluded.after_no";
-            let mut statement = transaction.prepare_cached(sql)?;
-            for (ledger, keys) in forced.iter().filter(|(_, keys)| !keys.is_empty()) {
-                for key in keys {
-                    statement.execute(params![ledger.0, key.to_bytes(), last_no])?;
-                }
-                unsettle(transaction, *ledger)?;
-                bump(transaction, &Head::read(transaction, *ledger)?)?;
             }
             Ok(())
         })
@@ -377,22 +359,6 @@ pub(super) fn drop_keys(conn: &Connection, ledger: LedgerId, mut keys: Vec<Key>)
     bump(conn, &head)
 }
 
-fn forced(conn: &Connection, ledger: LedgerId) -> Result<Vec<Key>> {
-    let sql = "SELECT key FROM forced WHERE ledger_id = ? ORDER BY key";
-    let mut statement = conn.prepare_cached(sql)?;
-    let keys = statement.query_map([ledger.0], |row| row.get(0).map(Key::from_bytes))?;
-    Ok(keys.collect::<Result<_, _>>()?)
-}
-
-fn unforce(conn: &Connection, ledger: LedgerId, keys: &[Key]) -> Result<()> {
-    let sql = "DELETE FROM forced WHERE ledger_id = ? AND key = ?";
-    let mut statement = conn.prepare_cached(sql)?;
-    for key in keys {
-        statement.execute(params![ledger.0, key.to_bytes()])?;
-    }
-    Ok(())
-}
-
 pub(super) fn unsettle(conn: &Connection, ledger: LedgerId) -> Result<()> {
     let sql = "UPDATE ledger SET is_settled = 0 WHERE id = ? AND is_settled = 1";
     conn.prepare_cached(sql)?.execute([ledger.0])?;
@@ -406,7 +372,7 @@ fn owe_nothing(conn: &Connection, ledger: LedgerId) -> Result<()> {
     Ok(())
 }
 
-fn bump(conn: &Connection, head: &Head) -> Result<()> {
+pub(super) fn bump(conn: &Connection, head: &Head) -> Result<()> {
     let sql = "UPDATE asset_set SET serial = serial + 1 WHERE id = ?";
     conn.prepare_cached(sql)?.execute([head.set])?;
     Ok(())

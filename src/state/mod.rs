@@ -10,6 +10,7 @@ mod bucket;
 mod departed;
 mod error;
 mod fold;
+mod forced;
 mod forget;
 mod front_coding;
 mod history;

@@ -38,7 +38,7 @@ fn flow_10_what_is_approved_beside_a_process_at_work_is_sent_by_it() {
     let (world, mut running) = at_work();
     let id = plan_id(&world.ends(3, &["plan"]));
     let said = world.ends(0, &["approve", &id]);
-    assert!(said.contains("left as request"), "{said}");
+    assert!(said.contains("2 items approved"), "{said}");
     let before = world.accepted().len();
     let approved = BTreeSet::from(["p", "q"].map(|id| format!("{ROOT}/{id}")));
     world.wait_until("what was approved", |world| {
@@ -60,7 +60,7 @@ fn flow_10_what_is_suspended_beside_a_process_at_work_stops() {
     for scope in [&["--set", "many"][..], &["--cdn", "dynamic-media"]] {
         let (world, running) = at_work();
         let said = world.ends(0, &[&["suspend"], scope].concat());
-        assert!(said.contains("left as request"), "{said}");
+        assert!(said.contains("suspended"), "{said}");
         let before = world.accepted().len();
         assert_eq!(ended(&world, running).code(), Some(4));
         let after = world.accepted().len();

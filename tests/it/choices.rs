@@ -82,6 +82,8 @@ fn one_set_is_reconciled_alone() {
 fn a_reconcile_lets_through_the_plans_it_is_given_and_no_others() {
     let world = World::new("");
     world.set("one", "  limits: { maxUrls: 1 }\n  assets: [a, b]");
+    // A plan made before there is a state is approved by a request alone.
+    assert_eq!(world.sends(3).len(), 0);
     let id = plan_id(&world.ends(3, &["plan"]));
     world.set("two", "  limits: { maxUrls: 1 }\n  assets: [c, d]");
     let sent = world.sends_by(3, &["reconcile", "--approve", &id]);

@@ -294,7 +294,7 @@ fn large_set(world: &World, plan: &str) {
 #[test]
 fn flow_6_an_approval_from_before_the_state_was_lost_lets_nothing_through() {
     let world = World::new("");
-    large_set(&world, "none");
+    large_set(&world, "000000000000");
     let id = plan_id(&world.ends(3, &["reconcile"]));
     large_set(&world, &id);
     assert_eq!(items(&world.sends(0)).len(), 12_000);
@@ -310,7 +310,7 @@ fn flow_6_an_approval_from_before_the_state_was_lost_lets_nothing_through() {
 #[test]
 fn flow_1_what_was_planned_without_a_state_is_approved_by_command_alone() {
     let world = World::new("");
-    large_set(&world, "none");
+    large_set(&world, "000000000000");
     let id = plan_id(&world.ends(3, &["plan"]));
     large_set(&world, &id);
     assert_eq!(world.sends(3).len(), 0, "it could be from before a loss");

@@ -63,7 +63,11 @@ impl Keeper {
         keeper.wait_for_log("listening");
         let log = keeper.log();
         let address = log.split("address=").nth(1).unwrap();
-        keeper.address = address.split_whitespace().next().unwrap().to_owned();
+        address
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .clone_into(&mut keeper.address);
         keeper
     }
 

@@ -42,7 +42,7 @@ const WRITERS: [&[&str]; 8] = [
 /// Every command that writes refuses a state at `state`, and makes nothing.
 fn check_misplaced(world: &World, state: &str, why: &str, cure: &str) {
     let before = fs::read(world.folder().join(state)).ok();
-    let id = plan_id(&world.ends(3, &["--state", state, "plan"]));
+    let id = plan_id(&world.ends(3, &["--state", "absent.db", "plan"]));
     let approve: &[&str] = &["approve", &id];
     for writer in WRITERS.into_iter().chain([approve]) {
         let said = world.ends(1, &[&["--state", state], writer].concat());

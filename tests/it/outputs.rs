@@ -46,7 +46,9 @@ fn a_list_of_urls_is_cut_at_twenty_unless_all_are_asked_for() {
 fn lines(world: &World, code: i32, arguments: &[&str]) -> Vec<(String, Value)> {
     let run = world.freshen(&[arguments, &["-o", "jsonl"]].concat());
     assert_eq!(run.code, code, "{arguments:?}: {}", run.stderr);
-    assert_eq!(run.stderr, "", "{arguments:?}");
+    let notes = run.stderr.lines();
+    let mut others = notes.filter(|note| !note.starts_with("no state at "));
+    assert_eq!(others.next(), None, "{arguments:?}");
     let lines = run.stdout.lines().map(|line| {
         let value: Value = serde_json::from_str(line).unwrap();
         (value["type"].as_str().unwrap().to_owned(), value)
@@ -181,9 +183,9 @@ fn the_manual_and_the_completions_know_every_command() {
     let manual = printed(&["man"]);
     assert!(manual.contains(".TH freshen 1"), "{manual}");
     assert!(manual.contains("Exit codes, the first that holds"));
-    for command in &commands {
+    for command in commands.iter().filter(|command| *command != "help") {
         assert!(
-            manual.contains(&format!("freshen\\-{command}(1)")),
+            manual.contains(&format!(".SS freshen {command}\n")),
             "{command}"
         );
     }

@@ -414,7 +414,7 @@ fn a_missing_set_is_kept_for_30_counted_days_and_a_leap_of_the_clock_is_a_week()
     assert_eq!(store.sets().unwrap(), Vec::new());
     assert!(!store.is_new().unwrap());
     let conn = rusqlite::Connection::open(home.path()).unwrap();
-    let sql = "SELECT kind || ' ' || set_name FROM event";
+    let sql = "SELECT kind || ' ' || set_name FROM event ORDER BY id DESC LIMIT 1";
     let told: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(told, "expired spring");
 }

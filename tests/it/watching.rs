@@ -397,7 +397,7 @@ async fn a_touch_or_another_mode_publishes_nothing() {
             .open(&path)
             .unwrap()
             .set_modified(SystemTime::now())
-            .unwrap()
+            .unwrap();
     };
     watched.publishes_nothing("touch", touch).await;
     let chmod = || fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();

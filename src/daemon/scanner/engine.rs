@@ -389,6 +389,10 @@ mod tests {
         .await;
     }
 
+    #[expect(
+        clippy::await_holding_lock,
+        reason = "the scan that waits for it is on another thread"
+    )]
     #[tokio::test]
     async fn whatever_happens_during_a_scan_leads_to_one_more() {
         let gate = Arc::new(Mutex::new(()));

@@ -38,9 +38,10 @@ pub(super) fn written(subject: &str) -> String {
     let text = subject.trim().split('#').next().unwrap_or_default();
     let Some((scheme, rest)) = text.split_once("://") else {
         let host = text.split_once('/').map_or("", |(host, _)| host);
-        return match host.contains('.') {
-            true => written(&format!("https://{text}")),
-            false => text.to_owned(),
+        return if host.contains('.') {
+            written(&format!("https://{text}"))
+        } else {
+            text.to_owned()
         };
     };
     let scheme = scheme.to_ascii_lowercase();
