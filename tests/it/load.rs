@@ -88,6 +88,15 @@ fn a_link_out_of_the_root_is_an_error_and_one_inside_is_followed() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_a_problem_of_its_own_and_stops_no_other_file() {
+    let root = folder(&[("a.yaml", "1")]);
+    symlink("nowhere.yaml", root.path().join("x.yaml")).unwrap();
+    symlink("nowhere", root.path().join("folder")).unwrap();
+    symlink("itself.yaml", root.path().join("itself.yaml")).unwrap();
+    check(root.path(), &["a.yaml"], &["unreadable", "unreadable"]);
+}
+
+#[test]
 fn a_pipe_is_skipped_without_waiting_for_it() {
     let root = folder(&[("a.yaml", "1")]);
     let made = Command::new("mkfifo")
