@@ -124,9 +124,10 @@ impl Composer<'_> {
                 ));
             });
             let name = folder.map_or_else(|| file.clone(), |folder| format!("{folder}/{file}"));
-            files.push(read.ok().map(|bytes| NamedFile {
+            files.push(read.ok().map(|content| NamedFile {
                 name: name.into(),
-                bytes,
+                bytes: content.bytes,
+                digest: content.digest,
             }));
         }
         files
@@ -159,7 +160,7 @@ fn inputs_of(
         let addressing = addressing.as_ref().map_or(&[][..], |digest| &digest.0);
         Digest::of_parts([provider.target().as_bytes(), addressing])
     });
-    let of_files = files.iter().flatten().map(|file| Digest::of(&file.bytes));
+    let of_files = files.iter().flatten().map(|file| file.digest);
     let group = |digests: Vec<Digest>| Digest::of_parts(digests.iter().map(|digest| &digest.0[..]));
     let groups = [
         manifest.document.digest,

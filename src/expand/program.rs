@@ -5,8 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::digest::{Entry, ItemKind, Key, Mark};
-use crate::resolve::glob;
 use crate::resolve::table::AssetTable;
+use crate::resolve::{glob, id};
 use crate::wire::Wire;
 
 use super::compile::mark_of;
@@ -104,8 +104,9 @@ impl Expansion {
         self.visit(0..self.rows(), f);
     }
 
-    /// The same, for the URLs that the asset `id` goes into.
+    /// The same, for the URLs that the asset declared as `id` goes into.
     pub fn for_each_of(&self, id: &str, mut f: impl FnMut(&str, Mark)) {
+        let Ok(id) = id::escape(id) else { return };
         let wholes = self.wholes.len();
         for asset in (0..self.table.len()).filter(|asset| self.table.get(*asset).id == id) {
             self.visit(wholes + asset..wholes + asset + 1, &mut f);

@@ -16,4 +16,4 @@ pub use crate::manifest::SourceFile;
 pub use commit::{CommitError, at_commit, commit_of};
 pub use scan::{LoadError, scan};
 pub use store::ReadProblem;
-pub use tree::{Contents, PathInRoot, Tree, Visited};
+pub use tree::{Contents, Hashed, PathInRoot, Tree, Visited};

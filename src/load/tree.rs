@@ -61,8 +61,27 @@ pub struct Contents {
     named: Vec<PathInRoot>,
 }
 
+/// A file that manifests name: its bytes, and what they hash to. Many sets may
+/// share one, so it is hashed when it is read and not where it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashed {
+    /// The whole of it.
+    pub bytes: Arc<[u8]>,
+    /// Of these bytes.
+    pub digest: Digest,
+}
+
+impl From<Vec<u8>> for Hashed {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            digest: Digest::of(&bytes),
+            bytes: bytes.into(),
+        }
+    }
+}
+
 /// Read twice means the same bytes twice.
-type Remembered = Result<Arc<[u8]>, ReadProblem>;
+type Remembered = Result<Hashed, ReadProblem>;
 
 /// A root by the name that it was given, pinned if it could be.
 pub(super) struct Root {
@@ -123,7 +142,7 @@ impl Tree {
         if let Some(known) = known {
             return known;
         }
-        let bytes = store.read(&key.1, MAX_NAMED_FILE).map(Arc::from);
+        let bytes = store.read(&key.1, MAX_NAMED_FILE).map(Hashed::from);
         // Where two threads read it at once, the first one to arrive counts.
         self.named().entry(key).or_insert(bytes).clone()
     }
@@ -196,7 +215,7 @@ impl Tree {
         let known = self.named().get(key).cloned();
         let store = self.stores.get(*root).and_then(Option::as_ref);
         let content = match (known, store) {
-            (Some(known), _) => known.map(|bytes| Digest::of(&bytes)),
+            (Some(known), _) => known.map(|content| content.digest),
             (None, Some(store)) => store.digest(path, MAX_NAMED_FILE),
             (None, None) => Err(ReadProblem::Missing),
         };

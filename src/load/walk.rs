@@ -142,7 +142,8 @@ impl Walk<'_> {
             // What does not look like a manifest may point where it will.
             Err(_) if !is_manifest => return,
             Err(_) if is_ignored(&link.rules, &link.path, false) => return,
-            Err(problem) => return self.cannot_read(&link.path, &problem),
+            // It is there to stay, unlike what was listed as itself and is gone.
+            Err(problem) => return self.leave_out(&link.path, &problem),
         };
         let is_folder = seen.kind == Kind::Folder;
         if is_ignored(&link.rules, &link.path, is_folder) {
@@ -210,11 +211,13 @@ impl Walk<'_> {
         self.listing.is_incomplete = true;
     }
 
+    /// What was listed and is gone means that the folder changes under us.
     fn cannot_read(&mut self, path: &str, problem: &ReadProblem) {
-        // A link that leads nowhere is there to stay; what was listed as
-        // itself and is gone means that the folder changes under us.
-        let is_link = self.links.iter().any(|link| link.path == path);
-        self.listing.is_disturbed |= *problem == ReadProblem::Missing && !is_link;
+        self.listing.is_disturbed |= *problem == ReadProblem::Missing;
+        self.leave_out(path, problem);
+    }
+
+    fn leave_out(&mut self, path: &str, problem: &ReadProblem) {
         self.listing.is_incomplete = true;
         let place = Place::file(self.people_name(path));
         self.listing.problems.push(unreadable(place, problem));

@@ -11,13 +11,16 @@ use super::suggest::nearest;
 /// something broken, to the broken ones.
 pub(super) fn check(catalog: &mut Catalog, broken: &mut Broken) {
     let mut problems = former_names(catalog);
+    // Made once: a set that names one of them must not cost a look at all.
+    let cdns = Names::of("Cdn", catalog.cdns.keys(), &broken.cdns);
+    let templates = Names::of("Template", catalog.templates.keys(), &broken.templates);
     for set in catalog.sets.values() {
         let mut references = References {
             set,
             problems: Vec::new(),
         };
-        references.cdns(catalog, &broken.cdns);
-        references.templates(catalog, &broken.templates);
+        references.cdns(&cdns);
+        references.templates(&templates);
         let own = references.problems;
         if !own.is_empty() {
             problems.entry(set.name.clone()).or_default().extend(own);
@@ -30,17 +33,36 @@ pub(super) fn check(catalog: &mut Catalog, broken: &mut Broken) {
     }
 }
 
+/// What sets may name of one kind.
+struct Names<'c> {
+    kind: &'static str,
+    known: BTreeSet<&'c str>,
+    broken: &'c BTreeSet<String>,
+}
+
+impl<'c> Names<'c> {
+    fn of(
+        kind: &'static str,
+        known: impl Iterator<Item = &'c String>,
+        broken: &'c BTreeSet<String>,
+    ) -> Self {
+        Self {
+            kind,
+            known: known.map(String::as_str).collect(),
+            broken,
+        }
+    }
+}
+
 struct References<'c> {
     set: &'c Manifest<AssetSetSpec>,
     problems: Vec<Problem>,
 }
 
 impl References<'_> {
-    fn cdns(&mut self, catalog: &Catalog, broken: &BTreeSet<String>) {
-        let spec = &self.set.spec;
-        let known: BTreeSet<&str> = catalog.cdns.keys().map(String::as_str).collect();
-        if spec.cdns.is_empty() {
-            self.default_cdn(&known, broken);
+    fn cdns(&mut self, cdns: &Names<'_>) {
+        if self.set.spec.cdns.is_empty() {
+            self.default_cdn(cdns);
         }
         let mut seen = BTreeSet::new();
         for (tier, names) in self.set.spec.cdns.iter().enumerate() {
@@ -51,13 +73,14 @@ impl References<'_> {
                     Step::Index(tier),
                     Step::Index(position),
                 ];
-                self.reference("Cdn", name, &path, &known, broken);
+                self.reference(name, &path, cdns);
                 self.once("Cdn", name, &path, &mut seen);
             }
         }
     }
 
-    fn default_cdn(&mut self, known: &BTreeSet<&str>, broken: &BTreeSet<String>) {
+    fn default_cdn(&mut self, cdns: &Names<'_>) {
+        let Names { known, broken, .. } = cdns;
         let path = [Step::KeyOf("spec")];
         match known.len() + broken.len() {
             0 => {
@@ -82,8 +105,7 @@ impl References<'_> {
         }
     }
 
-    fn templates(&mut self, catalog: &Catalog, broken: &BTreeSet<String>) {
-        let known: BTreeSet<&str> = catalog.templates.keys().map(String::as_str).collect();
+    fn templates(&mut self, templates: &Names<'_>) {
         let mut seen = BTreeSet::new();
         for (index, name) in self.set.spec.templates.iter().enumerate() {
             let path = [
@@ -91,19 +113,17 @@ impl References<'_> {
                 Step::Key("templates"),
                 Step::Index(index),
             ];
-            self.reference("Template", name, &path, &known, broken);
+            self.reference(name, &path, templates);
             self.once("Template", name, &path, &mut seen);
         }
     }
 
-    fn reference(
-        &mut self,
-        kind: &str,
-        name: &str,
-        path: &[Step<'_>],
-        known: &BTreeSet<&str>,
-        broken: &BTreeSet<String>,
-    ) {
+    fn reference(&mut self, name: &str, path: &[Step<'_>], names: &Names<'_>) {
+        let Names {
+            kind,
+            known,
+            broken,
+        } = names;
         if known.contains(name) {
             return;
         }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::digest::Digest;
 use crate::manifest::{AssetSetSpec, AssetSpec, AssetsFrom, Place, Problem, Step};
 
 pub mod glob;
@@ -31,6 +32,8 @@ pub struct NamedFile {
     pub name: Arc<str>,
     /// Its contents.
     pub bytes: Arc<[u8]>,
+    /// Of its contents.
+    pub digest: Digest,
 }
 
 /// The assets of a set, and what was found on the way.

@@ -7,6 +7,7 @@ fn file(bytes: &[u8]) -> NamedFile {
     NamedFile {
         name: "m/skus.txt".into(),
         bytes: bytes.into(),
+        digest: Digest::of(bytes),
     }
 }
 

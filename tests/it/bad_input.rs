@@ -1348,6 +1348,23 @@ fn c1_35_a_link_out_of_the_root_is_an_error() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_an_error_of_that_file_alone() {
+    let mut world = World::settled();
+    fs::remove_file(world.path("bad.yaml")).unwrap();
+    symlink("nowhere.yaml", world.path("bad.yaml")).unwrap();
+    world.check_broken(
+        "dangling",
+        &[
+            "cannot be read: it does not exist",
+            "manifests/bad.yaml",
+            "remove the link, or restore what it leads to",
+        ],
+    );
+    fs::remove_file(world.path("bad.yaml")).unwrap();
+    world.check_nothing_lost("dangling");
+}
+
+#[test]
 fn c1_36_links_in_a_circle_end_and_read_each_file_once() {
     let mut world = World::settled();
     fs::create_dir(world.path("sub")).unwrap();

@@ -432,6 +432,19 @@ fn invalidate_twice_makes_two_calls_for_declared_and_undeclared_urls() {
 }
 
 #[test]
+fn an_asset_is_named_as_it_is_declared_though_its_urls_spell_it_otherwise() {
+    let world = World::new("");
+    world.set("set", "  assets: [my asset, \"50%\", other]");
+    world.sends(0);
+    for (asset, spelt) in [("my asset", "my%20asset"), ("50%", "50%25")] {
+        let sent = world.sends_by(0, &["invalidate", "--asset", asset]);
+        assert_eq!(sent, [[format!("{ROOT}/{spelt}")]]);
+        let said = world.ends(0, &["explain", asset]);
+        assert!(said.contains(&format!("{ROOT}/{spelt}")), "{said}");
+    }
+}
+
+#[test]
 fn a_saved_plan_is_carried_out_and_refused_once_it_is_stale() {
     let world = World::new("");
     world.set("set", "  assets: [a]");

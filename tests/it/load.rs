@@ -88,6 +88,15 @@ fn a_link_out_of_the_root_is_an_error_and_one_inside_is_followed() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_a_problem_of_its_own_and_stops_no_other_file() {
+    let root = folder(&[("a.yaml", "1")]);
+    symlink("nowhere.yaml", root.path().join("x.yaml")).unwrap();
+    symlink("nowhere", root.path().join("folder")).unwrap();
+    symlink("itself.yaml", root.path().join("itself.yaml")).unwrap();
+    check(root.path(), &["a.yaml"], &["unreadable", "unreadable"]);
+}
+
+#[test]
 fn a_pipe_is_skipped_without_waiting_for_it() {
     let root = folder(&[("a.yaml", "1")]);
     let made = Command::new("mkfifo")
@@ -128,7 +137,7 @@ fn a_missing_or_empty_root_is_said_and_nothing_counts_as_vanished() {
 fn a_named_file_stays_inside_the_root_and_reads_the_same_twice() {
     let root = folder(&[("sets/a.yaml", "1"), ("ids/x.txt", "one")]);
     scan(&[root.path().to_owned()], |tree| {
-        assert_eq!(&*tree.read(0, "sets/../ids/x.txt").unwrap(), b"one");
+        assert_eq!(&*tree.read(0, "sets/../ids/x.txt").unwrap().bytes, b"one");
         assert_eq!(tree.read(0, "../x.txt"), Err(ReadProblem::Outside));
         assert_eq!(tree.read(0, "ids/y.txt"), Err(ReadProblem::Missing));
         assert_eq!(tree.read(0, "ids"), Err(ReadProblem::NotRegular));
@@ -214,7 +223,7 @@ fn a_commit_reads_as_its_folder_did() {
         assert_eq!(&*tree.files[0].bytes, b"old");
         assert_eq!(&*tree.files[1].bytes, b"linked");
         assert_eq!(codes(tree), ["unreadable"]);
-        assert_eq!(&*tree.read(0, "ids/x.txt").unwrap(), b"one");
+        assert_eq!(&*tree.read(0, "ids/x.txt").unwrap().bytes, b"one");
     })
     .unwrap();
     assert_eq!(commit_of(&[root]).unwrap().len(), 40);
