@@ -276,7 +276,9 @@ fn the_committed_schema_accepts_every_example() {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            if path.ends_with("deploy") {
+                // In the formats of those who deploy it.
+            } else if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|ending| ending == "yaml") {
                 assert_eq!(refusals(&committed, &path), [""; 0], "{}", path.display());
