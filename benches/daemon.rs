@@ -41,14 +41,14 @@ fn main() {
         .map(|n| change(folder.path(), &sandbox, n % MANIFESTS, n + 2))
         .collect();
     late_ms.sort_by(f64::total_cmp);
-    let at = |share: f64| late_ms[((SAMPLES - 1) as f64 * share) as usize];
+    let at = |percent: usize| late_ms[(SAMPLES - 1) * percent / 100];
     println!(
         "manifest changed -> first byte at the CDN, {MANIFESTS} manifests, {SAMPLES} samples: \
          settle + {:.1} ms p50, {:.1} ms p95, {:.1} ms p99, {:.1} ms at most",
-        at(0.5),
-        at(0.95),
-        at(0.99),
-        at(1.0)
+        at(50),
+        at(95),
+        at(99),
+        at(100)
     );
     let before = core_seconds(&daemon);
     std::thread::sleep(IDLE);

@@ -1,6 +1,9 @@
 //! The daemon, as a whole: the real program, real folders, a CDN on loopback.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 
 use freshen::sandbox::{Failure, Faults, Options, Sandbox};
 
@@ -249,4 +252,76 @@ fn the_api_asks_for_what_the_commands_ask_for() {
     let answer = keeper.get("/api/v1/requests/1");
     assert!(answer.body.contains("sent again"), "{}", answer.body);
     assert_eq!(keeper.post("/api/v1/reconcile", "{}").status, 202);
+}
+
+/// A sink for notifications on loopback, and the bodies it was sent.
+fn sink() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let bodies: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&bodies);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream);
+            let mut length = 0;
+            let mut line = String::new();
+            while reader.read_line(&mut line).unwrap() > 2 {
+                let header = line.to_ascii_lowercase();
+                if let Some(value) = header.strip_prefix("content-length: ") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            kept.lock().unwrap().push(String::from_utf8(body).unwrap());
+            let mut stream = reader.into_inner();
+            write!(
+                stream,
+                "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+            )
+            .unwrap();
+        }
+    });
+    (url, bodies)
+}
+
+#[test]
+fn a_change_of_state_is_told_once_and_its_end_as_well() {
+    let world = World::new("");
+    let (url, bodies) = sink();
+    let told = |kind: &str| {
+        let bodies = bodies.lock().unwrap();
+        let kind = format!("\"kind\":\"{kind}\"");
+        bodies
+            .iter()
+            .filter(|body| body.replace(' ', "").contains(&kind))
+            .count()
+    };
+    world.set("set", "  limits: { maxUrls: 1 }\n  assets: [a]");
+    let keeper = Keeper::start(&world, &[&ADOPT[..], &["--notify", &url]].concat());
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    world.set("set", "  limits: { maxUrls: 1 }\n  assets: [a, b, c]");
+    keeper.wait_until("a notification", |_| told("blocked") == 1);
+    let before = keeper.passes();
+    world.set("other", "  assets: [o]");
+    keeper.wait_until("another pass", |keeper| keeper.passes() > before);
+    let said = world.ends(3, &["status"]);
+    let id = said.split("freshen approve ").nth(1).unwrap();
+    world.ends(0, &["approve", &id[..12]]);
+    keeper.wait_until("its end", |_| told("recovered") == 1);
+    assert_eq!(told("blocked"), 1);
+}
+
+#[test]
+fn a_sink_that_is_down_holds_nothing_up() {
+    let world = World::new("");
+    world.set("set", "  limits: { maxUrls: 1 }\n  assets: [a]");
+    let nobody = "http://127.0.0.1:1/hook";
+    let keeper = Keeper::start(&world, &[&ADOPT[..], &["--notify", nobody]].concat());
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    world.set("set", "  limits: { maxUrls: 1 }\n  assets: [a, b, c]");
+    keeper.wait_for_log("blocked=2");
+    world.set("other", "  assets: [o]");
+    world.wait_until("what is not blocked", |world| last(world) == [url("o")]);
 }
