@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::batch::rate::{self, Budget, Class};
+use crate::batch::rate::{Budget, Class};
 use crate::declare::Declared;
 use crate::plan::Plan;
 
@@ -39,9 +39,11 @@ pub fn by_cdn(declared: &Declared, plan: &Plan) -> BTreeMap<String, Estimate> {
             continue;
         };
         let cost = |items: u64| {
-            let burst = Budget::new(&cdn.rate, &BTreeMap::new()).max_items(Class::Planned);
+            let budget = Budget::full(&cdn.rate);
+            let burst = budget.max_items(Class::Planned);
             let calls = items.div_ceil(u64::from(cdn.max_batch).min(burst).max(1));
-            (calls, rate::duration_ms(&cdn.rate, calls, items))
+            let duration_ms = budget.last_ms(calls, items, 0).max(0);
+            (calls, duration_ms.unsigned_abs())
         };
         (estimate.calls, estimate.duration_ms) = cost(estimate.items);
         (estimate.blocked_calls, estimate.blocked_duration_ms) =
