@@ -49,7 +49,7 @@ pub fn run() -> ExitCode {
         }
     };
     dispatch(&arguments)
-        .unwrap_or_else(|failure| output::failure(&failure))
+        .unwrap_or_else(|failure| output::failure(&failure.at(&arguments.global.state)))
         .into()
 }
 

@@ -1617,7 +1617,8 @@ cp small/freshen.db after.db; exit $code";
         ));
     }
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("no space left"), "{told}");
+    assert!(told.contains("no space left for the state `"), "{told}");
+    assert!(told.contains("small/freshen.db"), "{told}");
     assert!(told.contains("hint: make room and run again"), "{told}");
     assert_eq!(world.sent(), [""; 0]);
     fs::rename(world.home.path().join("after.db"), state(&world)).unwrap();
@@ -1676,17 +1677,15 @@ fn c2_48_a_damaged_state_is_refused_and_left_alone() {
             &mut world,
             label,
             &[
-                "the state is damaged",
+                "the state is damaged: `",
+                "/freshen.db`: ",
                 "`freshen state check` lists all damage",
             ],
         );
-        check_says(
-            label,
-            &["plan"],
-            &world.freshen(&["plan"]),
-            1,
-            &["the state is damaged"],
-        );
+        for reader in ["plan", "status", "history"] {
+            let says = ["the state is damaged: `", "/freshen.db`: "];
+            check_says(label, &[reader], &world.freshen(&[reader]), 1, &says);
+        }
         assert_eq!(
             fs::read(state(&world)).unwrap(),
             damaged,
@@ -1746,6 +1745,50 @@ fn c2_50_a_state_of_another_environment_is_refused() {
         &foreign,
         &world.freshen(&foreign),
         1,
+#[test]
+fn damage_found_while_reading_names_the_file_too() {
+    let world = World::settled();
+    let file = rusqlite::Connection::open(state(&world)).unwrap();
+    file.execute_batch("UPDATE bucket SET digest = zeroblob(32)")
+        .unwrap();
+    drop(file);
+    declare_new(&world);
+    let says = ["the state is damaged: `", "/freshen.db`: bucket ledger "];
+    for command in ["plan", "reconcile"] {
+        let run = world.freshen(&[command]);
+        check_says("damage", &[command], &run, 1, &says);
+    }
+    let check = ["state", "check"];
+    check_says("damage", &check, &world.freshen(&check), 4, &says);
+}
+
+#[test]
+fn a_ledger_of_an_unknown_algorithm_is_refused_by_name_and_left_alone() {
+    let mut world = World::settled();
+    let sound = fs::read(state(&world)).unwrap();
+    let file = rusqlite::Connection::open(state(&world)).unwrap();
+    file.execute_batch(
+        "UPDATE ledger SET algorithm = 'freshen-2'; UPDATE meta SET written_by = '9.1.0';
+         PRAGMA wal_checkpoint(TRUNCATE)",
+    )
+    .unwrap();
+    drop(file);
+    let later = fs::read(state(&world)).unwrap();
+    let says = [
+        "by the algorithm `freshen-2`, written by freshen 9.1.0",
+        "/freshen.db`",
+        "this freshen knows `freshen-1`",
+        "use freshen 9.1.0 or later",
+    ];
+    check_no_start(&mut world, "algorithm", &says);
+    for reader in ["plan", "status"] {
+        check_says("algorithm", &[reader], &world.freshen(&[reader]), 1, &says);
+    }
+    assert_eq!(fs::read(state(&world)).unwrap(), later, "left untouched");
+    fs::write(state(&world), sound).unwrap();
+    check_goes_on(&mut world, "algorithm");
+}
+
         &[
             "error: the saved plan was made against another state",
             "hint: nothing was sent; look at `freshen plan` and save it again",
