@@ -25,6 +25,7 @@ use crate::submit::clock::SystemClock;
 use crate::submit::courier::Courier;
 use crate::submit::engine::Submitter;
 use crate::submit::stop::Stop;
+use crate::submit::origin::Origin;
 use crate::submit::transport::{Patience, Transport};
 
 /// Reconciles once, against the state or a commit.
@@ -75,7 +76,7 @@ pub(super) fn submit(
     declared: &Declared,
     store: &mut Store,
     options: &Options,
-    allowed: &[String],
+    allowed: &[Origin],
 ) -> Result<Outcome, Failure> {
     let transport = Transport::new(Patience::default()).context("failed to set up TLS")?;
     let courier = Arc::new(Courier::new(transport, allowed.to_vec()));

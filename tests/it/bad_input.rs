@@ -997,6 +997,20 @@ fn s2_credentials_go_to_no_host_that_is_not_allowed() {
         &says,
     );
     assert_eq!(world.sent(), [""; 0]);
+    for form in [
+        "https://ips.invalid/",
+        "https://IPS.invalid:443",
+        "https://ips.invalid/ips",
+    ] {
+        let arguments = ["reconcile", "--max-time", "1s", "--allow-endpoint", form];
+        let run = world.freshen(&arguments);
+        check_says(label, &arguments, &run, 4, &[]);
+        assert!(
+            !run.stdout.contains("not one of the provider's own"),
+            "{form}: {}",
+            run.stdout
+        );
+    }
     fs::remove_file(world.path("other.yaml")).unwrap();
     world.check_nothing_lost(label);
 }

@@ -79,6 +79,9 @@ fn a_wrong_command_line_exits_with_64() {
         &["suspend", "--all", "--set", "bags"],
         &["invalidate"],
         &["schema", "nonsense"],
+        &["reconcile", "--allow-endpoint", "ips.example"],
+        &["reconcile", "--allow-endpoint", "http://ips.example"],
+        &["invalidate", "--url", "x", "--allow-endpoint", "*"],
     ] {
         let wrong = freshen(Path::new("."), arguments);
         assert_eq!(
