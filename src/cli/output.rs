@@ -8,7 +8,7 @@
     reason = "errors, logs and progress go to standard error"
 )]
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -29,9 +29,9 @@ impl Output {
         Self { format }
     }
 
-    /// Whether results are text for people.
-    pub(super) fn is_text(self) -> bool {
-        self.format == OutputFormat::Text
+    /// How results are written.
+    pub(super) fn format(self) -> Format {
+        self.format.into()
     }
 
     /// Writes the whole report; `has_changes` is for those who read no codes.
@@ -72,19 +72,22 @@ impl Output {
     }
 }
 
-/// Writes text as it is. A reader that has seen enough is no error.
+/// Writes text as it is.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    stream(|stdout| stdout.write_all(text.as_bytes()))
+}
+
+/// Writes what comes bit by bit. A reader that has seen enough is no error.
+pub(super) fn stream(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|error| {
             Failure::nothing(anyhow::Error::new(error).context("failed to write the result"))
         }),
     }
 }
+
 /// Colour only on a terminal, and not where `NO_COLOR` says so.
 fn is_coloured() -> bool {
     let choice = anstream::AutoStream::choice(&io::stdout());
