@@ -58,17 +58,18 @@ impl Output {
     where
         W: Serialize + JsonSchema,
     {
+        let text = report.render(Format::from(self.format), is_coloured());
+        self::text(&text)?;
         if self.format == OutputFormat::Github {
             append(
                 "GITHUB_STEP_SUMMARY",
                 &markdown::render(&report.body, markdown::SUMMARY_LIMIT),
-            )?;
+            );
             if let Some(has_changes) = has_changes {
-                append("GITHUB_OUTPUT", &github::output(has_changes))?;
+                append("GITHUB_OUTPUT", &github::output(has_changes));
             }
         }
-        let text = report.render(Format::from(self.format), is_coloured());
-        self::text(&text)
+        Ok(())
     }
 }
 
@@ -94,20 +95,23 @@ fn is_coloured() -> bool {
     choice != anstream::ColorChoice::Never && io::stdout().is_terminal()
 }
 
-/// Appends to the file that an environment variable names, where it does.
-fn append(variable: &str, text: &str) -> Result<(), Failure> {
+/// Appends to the file that an environment variable names, where it does. The
+/// result has been told by then, and does not change with it.
+fn append(variable: &str, text: &str) {
     let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else {
-        return Ok(());
+        return;
     };
     let written = std::fs::OpenOptions::new()
         .append(true)
         .create(true)
         .open(&path)
         .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| {
-        let context = format!("failed to write to ${variable}");
-        Failure::nothing(anyhow::Error::new(error).context(context))
-    })
+    if let Err(error) = written {
+        let path = path.display();
+        warning(&format!(
+            "failed to write to ${variable}, `{path}`: {error}"
+        ));
+    }
 }
 
 /// Tells on standard error how the command failed.
@@ -123,6 +127,11 @@ pub(super) fn failure(failure: &Failure) -> Exit {
 /// A line of progress or advice.
 pub(super) fn note(text: &str) {
     eprintln!("{}", escape::terminal(text));
+}
+
+/// Something that went wrong beside a result that stands.
+pub(super) fn warning(text: &str) {
+    note(&format!("warning: {text}"));
 }
 
 /// Problems beside a result that programs read.

@@ -149,11 +149,17 @@ pub(super) fn finish(
     problems.extend(outcome.problems.iter().cloned());
     let exit = exit(declared, outcome, workspace::has_errors(&problems));
     let has_changes = !outcome.planned.is_empty();
-    let cost = Cost::of(&estimate::by_cdn(declared, &outcome.left));
-    output.report(&report(outcome, (cost, cure), problems), Some(has_changes))?;
-    store
-        .prune_history(workspace::now_ms())
-        .map_err(failed_on_state)?;
+    let context = Context {
+        cost: Cost::of(&estimate::by_cdn(declared, &outcome.left)),
+        cure: cure.clone(),
+        problems,
+        ..aftermath(declared, store, outcome)
+    };
+    output.report(&report(outcome, context), Some(has_changes))?;
+    if let Err(error) = store.prune_history(workspace::now_ms()) {
+        let error = anyhow::Error::from(error);
+        output::warning(&format!("old history was not forgotten: {error:#}"));
+    }
     Ok(exit)
 }
 
