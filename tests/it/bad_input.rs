@@ -1123,8 +1123,23 @@ fn c1_24_a_url_of_two_sets_goes_once() {
     for name in ["one", "two"] {
         world.write(&format!("{name}.yaml"), set(name, "  assets: [shared]\n"));
     }
-    assert_eq!(world.freshen(&["validate"]).code, 0);
-    assert_eq!(world.freshen(&["reconcile"]).code, 0);
+    let says = [
+        "the set `two` declares `https://",
+        "/shared`, as the set `one` does at ./manifests/one.yaml:3",
+        "manifests/two.yaml:3",
+        "declare it in one of them",
+    ];
+    let validated = world.freshen(&["validate"]);
+    check_says("c1_24", &["validate"], &validated, 0, &says);
+    for quiet in ["plan", "reconcile"] {
+        let run = world.freshen(&[quiet]);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+        assert!(
+            !run.stdout.contains("as the set `one` does"),
+            "{}",
+            run.stdout
+        );
+    }
     assert_eq!(world.sent(), [url("shared")]);
 }
 
@@ -1731,35 +1746,6 @@ fn c2_49_c2_60_a_state_of_a_newer_format_is_refused_by_name() {
 }
 
 #[test]
-fn c2_50_a_state_of_another_environment_is_refused() {
-    let mut world = World::settled();
-    let other = World::settled();
-    let export = other.home.path().join("export.db");
-    let exported = other.freshen(&["state", "export", "./export.db"]);
-    assert_eq!(exported.code, 0, "{}", exported.stderr);
-    let import = ["state", "import", export.to_str().unwrap()];
-    check_says(
-        "c2_50",
-        &import,
-        &world.freshen(&import),
-        1,
-        &[
-            "error: `",
-            "export.db` belongs to another state",
-            "hint: give `--force` if that is meant",
-        ],
-    );
-    declare_new(&other);
-    let saved = other.home.path().join("plan.json");
-    assert_eq!(other.freshen(&["plan", "--save", "plan.json"]).code, 0);
-    declare_new(&world);
-    let foreign = ["reconcile", "--plan", saved.to_str().unwrap()];
-    check_says(
-        "c2_50",
-        &foreign,
-        &world.freshen(&foreign),
-        1,
-#[test]
 fn damage_found_while_reading_names_the_file_too() {
     let world = World::settled();
     let file = rusqlite::Connection::open(state(&world)).unwrap();
@@ -1803,6 +1789,35 @@ fn a_ledger_of_an_unknown_algorithm_is_refused_by_name_and_left_alone() {
     check_goes_on(&mut world, "algorithm");
 }
 
+#[test]
+fn c2_50_a_state_of_another_environment_is_refused() {
+    let mut world = World::settled();
+    let other = World::settled();
+    let export = other.home.path().join("export.db");
+    let exported = other.freshen(&["state", "export", "./export.db"]);
+    assert_eq!(exported.code, 0, "{}", exported.stderr);
+    let import = ["state", "import", export.to_str().unwrap()];
+    check_says(
+        "c2_50",
+        &import,
+        &world.freshen(&import),
+        1,
+        &[
+            "error: `",
+            "export.db` belongs to another state",
+            "hint: give `--force` if that is meant",
+        ],
+    );
+    declare_new(&other);
+    let saved = other.home.path().join("plan.json");
+    assert_eq!(other.freshen(&["plan", "--save", "plan.json"]).code, 0);
+    declare_new(&world);
+    let foreign = ["reconcile", "--plan", saved.to_str().unwrap()];
+    check_says(
+        "c2_50",
+        &foreign,
+        &world.freshen(&foreign),
+        1,
         &[
             "error: the saved plan was made against another state",
             "hint: nothing was sent; look at `freshen plan` and save it again",
