@@ -26,14 +26,25 @@ pub mod number;
 pub mod plan;
 pub mod reconcile;
 pub mod sarif;
+pub mod refused;
 pub mod schema;
 pub mod set;
 pub mod status;
 pub mod text;
+mod summary;
 pub mod urls;
 pub mod validate;
 
 /// A place as `file:line`.
+/// What Adobe's screen says of URLs that its service refuses.
+pub const URLS_REFUSED: &str = "Some URLs are not defined correctly. Please correct and re-submit.";
+
+/// What Adobe's screen says of any other failure; our detail follows it.
+pub const FAILED: &str = "Failed to invalidate CDN cache";
+
+/// Lines of URLs under a row, at most, where nobody asked for all.
+pub const SHOWN: usize = 20;
+
 pub fn place(place: &Place) -> String {
     match place.line {
         0 => place.file.to_string(),

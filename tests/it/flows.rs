@@ -326,7 +326,7 @@ fn flow_6_an_approval_from_before_the_state_was_lost_lets_nothing_through() {
     world.remove("freshen.db");
     assert_eq!(world.sends(3).len(), 0, "by annotation");
     let approving = ["reconcile", "--approve", &id];
-    assert_eq!(world.sends_by(3, &approving).len(), 0, "by flag");
+    assert_eq!(world.sends_by(4, &approving).len(), 0, "by flag");
     let id = plan_id(&world.ends(3, &["plan"]));
     let approving = ["reconcile", "--approve", &id];
     assert_eq!(items(&world.sends_by(0, &approving)).len(), 12_000);

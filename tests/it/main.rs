@@ -46,6 +46,7 @@ mod since;
 mod site;
 mod state;
 mod systemd;
+mod told;
 mod watching;
 mod web;
 mod wires;
