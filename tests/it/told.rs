@@ -246,6 +246,127 @@ fn a_halt_that_stands_in_nothings_way_is_no_trouble() {
 }
 
 #[test]
+fn why_somebody_invalidated_stands_in_the_history() {
+    let world = World::new("");
+    world.set("set", "  assets: [a, b]");
+    world.set("other", "  assets: [c]");
+    world.sends(0);
+    let why = ["--reason", "the logo was wrong"];
+    world.ends(0, &[&["invalidate", "set"], &why[..]].concat());
+    let said = world.ends(0, &["history"]);
+    assert!(said.contains("invalidate by tester"), "{said}");
+    assert!(said.contains("because: the logo was wrong"), "{said}");
+    let told = json(&world.freshen(&["history", "set", "-o", "json"]));
+    let request = &told["requests"][0];
+    assert_eq!(request["reason"], "the logo was wrong", "{told:#}");
+    assert_eq!(request["set"], "set", "{told:#}");
+    let told = json(&world.freshen(&["history", "other", "-o", "json"]));
+    assert_eq!(told["requests"], Value::Array(Vec::new()), "{told:#}");
+}
+
+#[test]
+fn a_url_that_somebody_sent_by_hand_says_when() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    world.sends(0);
+    let url = format!("{ROOT}/by-hand");
+    world.ends(0, &["invalidate", "--url", &url]);
+    let said = world.ends(0, &["explain", &url]);
+    assert!(said.contains("Last sent to dynamic-media 2"), "{said}");
+    assert!(said.contains("in batch 2: accepted"), "{said}");
+    assert!(said.contains("purged only when somebody asks"), "{said}");
+    let told = json(&world.freshen(&["explain", &url, "-o", "json"]));
+    assert_eq!(told["sent"].as_array().unwrap().len(), 1, "{told:#}");
+}
+
+#[test]
+fn answers_go_to_where_results_go_in_the_format_that_was_asked_for() {
+    let world = World::new("");
+    world.set("set", "  limits: { maxUrls: 1 }\n  assets: [a, b]");
+    world.ends(3, &["reconcile"]);
+    let id = crate::flows::plan_id(&world.ends(3, &["plan"]));
+    let check = |arguments: &[&str], answer: &str| {
+        let run = world.freshen(&[arguments, &["-o", "json"]].concat());
+        assert_eq!(run.code, 0, "{arguments:?}: {}{}", run.stdout, run.stderr);
+        let told = crate::schemas::fits("answer", &run);
+        let said = told["answer"].as_str().unwrap();
+        assert!(said.contains(answer), "{arguments:?}: {told:#}");
+        assert_eq!(told["isDone"], true, "{arguments:?}: {told:#}");
+    };
+    check(&["approve", &id], "2 items approved");
+    check(&["suspend", "--all"], "suspended");
+    check(&["resume", "--all"], "resumed");
+    check(&["state", "check"], "the state is sound");
+    check(&["state", "adopt", "set"], "recorded `set` as fresh");
+    check(&["state", "mv", "set", "new"], "recorded as `new`");
+    check(&["state", "forget", "new"], "forgot `new`");
+    check(&["state", "export", "copy.db"], "exported to copy.db");
+    check(&["state", "import", "copy.db"], "imported copy.db");
+    let run = world.freshen(&["suspend", "--all"]);
+    assert_eq!((&*run.stdout, &*run.stderr), ("suspended.\n", ""));
+}
+
+#[test]
+fn damage_is_told_as_json_too() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    world.sends(0);
+    let conn = rusqlite::Connection::open(world.folder().join("freshen.db")).unwrap();
+    conn.execute_batch("UPDATE bucket SET entries = zeroblob(32)")
+        .unwrap();
+    drop(conn);
+    let run = world.freshen(&["state", "check", "-o", "json"]);
+    assert_eq!(run.code, 4, "{}{}", run.stdout, run.stderr);
+    let told = crate::schemas::fits("answer", &run);
+    let detail = told["details"][0].as_str().unwrap();
+    assert!(detail.contains("/freshen.db`: bucket "), "{told:#}");
+}
+
+#[test]
+fn resuming_what_was_not_suspended_is_a_mistake() {
+    let world = World::new("");
+    world.set("spring", "  assets: [a]");
+    world.set("later", "  suspend: true\n  assets: [b]");
+    let check = |name: &str, cure: &str| {
+        let said = world.ends(1, &["resume", "--set", name]);
+        let message = format!("no set `{name}` is suspended");
+        assert!(said.contains(&message), "{said}");
+        assert!(said.contains(cure), "no `{cure}` in: {said}");
+    };
+    check("spring", "`freshen status` lists");
+    world.ends(0, &["suspend", "--set", "spring"]);
+    world.ends(0, &["suspend", "--cdn", "dynamic-media"]);
+    check("sprin", "did you mean `spring`?");
+    check("later", "`suspend: true`, at ./manifests/later.yaml:5");
+    let said = world.ends(0, &["resume", "--all"]);
+    for left in [
+        "still suspended: set spring",
+        "still suspended: Cdn dynamic-media",
+    ] {
+        assert!(said.contains(left), "no `{left}` in: {said}");
+    }
+    let said = world.ends(0, &["resume", "--set", "spring"]);
+    assert!(said.contains("resumed."), "{said}");
+    assert!(said.contains("still suspended: Cdn"), "{said}");
+    let said = world.ends(0, &["resume", "--cdn", "dynamic-media"]);
+    assert!(!said.contains("still suspended"), "{said}");
+}
+
+#[test]
+fn the_history_of_a_set_that_nobody_knows_is_a_mistake() {
+    let world = World::new("");
+    world.set("spring", "  assets: [a]");
+    world.set("new", "  suspend: true\n  assets: [b]");
+    world.sends(4);
+    let said = world.ends(1, &["history", "sprin"]);
+    assert!(said.contains("no set is called `sprin`"), "{said}");
+    assert!(said.contains("did you mean `spring`?"), "{said}");
+    world.ends(0, &["history", "new"]);
+    world.remove("manifests/spring.yaml");
+    assert!(world.ends(0, &["history", "spring"]).contains("1 batch"));
+}
+
+#[test]
 fn an_approval_that_names_nothing_is_told() {
     let world = World::new("batch: { maxUrls: 1 }\n  rateLimit: { requests: 3/1h, urls: 100/1h }");
     world.set("set", "  limits: { maxUrls: 1 }\n  assets: [a, b, c, d]");
