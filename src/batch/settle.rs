@@ -350,7 +350,7 @@ pub(super) fn too_many(reason: &Reason) -> Reason {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet, VecDeque};
+    use std::collections::{BTreeSet, VecDeque};
 
     use super::*;
     use crate::batch::journal::BatchNo;
@@ -385,12 +385,7 @@ mod tests {
             settle_ms: 5000,
             cdn: Digest::of(b""),
         };
-        let mut lane = Lane::new(
-            settings,
-            Budget::new(&RateLimit::default(), &BTreeMap::new()),
-            None,
-            0,
-        );
+        let mut lane = Lane::new(settings, Budget::full(&RateLimit::default()), None, 0);
         let names: Vec<String> = (0..items)
             .map(|n| format!("https://cdn.example/{n}"))
             .collect();

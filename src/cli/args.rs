@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use super::log::{LogFormat, LogLevel};
 use crate::digest::Digest;
 use crate::report::Format;
+use crate::submit::origin::Origin;
 
 /// Keep CDN caches true to what a git repository declares.
 ///
@@ -189,7 +190,7 @@ pub(super) struct Reconcile {
     pub(super) bootstrap: Option<Bootstrap>,
     /// A host besides the provider's own that may be sent credentials
     #[arg(long, value_name = "ORIGIN")]
-    pub(super) allow_endpoint: Vec<String>,
+    pub(super) allow_endpoint: Vec<Origin>,
     /// Send what differs from the manifests at this commit; keeps no state
     #[arg(long, value_name = "REF", conflicts_with = "plan")]
     pub(super) since: Option<String>,
@@ -218,7 +219,7 @@ pub(super) struct Run {
     pub(super) grace: u64,
     /// A host besides the provider's own that may be sent credentials
     #[arg(long, value_name = "ORIGIN")]
-    pub(super) allow_endpoint: Vec<String>,
+    pub(super) allow_endpoint: Vec<Origin>,
     /// A name, besides localhost, under which visitors may come
     #[arg(long, value_name = "NAME")]
     pub(super) allow_host: Vec<String>,
@@ -300,7 +301,7 @@ pub(super) struct Invalidate {
     pub(super) reason: Option<String>,
     /// A host besides the provider's own that may be sent credentials
     #[arg(long, value_name = "ORIGIN")]
-    pub(super) allow_endpoint: Vec<String>,
+    pub(super) allow_endpoint: Vec<Origin>,
 }
 
 /// `approve`.

@@ -21,7 +21,9 @@ use crate::reconcile::Options;
 use crate::reconcile::asks::Ask;
 use crate::reconcile::forcing::Selection;
 use crate::reconcile::{inbox, planning};
+use crate::report::answer::{self, Answer};
 use crate::report::cure::Cure;
+use crate::report::status;
 use crate::state::{self, Records, Scope, Store};
 use crate::submit::stop::Stop;
 
@@ -54,9 +56,12 @@ pub(super) fn invalidate(
         let reader = workspace::reader(global)?;
         wanted::invalidation(&declared, reader.as_deref(), selection).map_err(refused)?
     };
-    let Some(mut store) = ask_for(&declared, global, "invalidate", &ask)? else {
+    let mut asked = ask_for(&declared, global, "invalidate", &ask)?;
+    let Some(mut store) = asked.store.take() else {
+        output.report(&answer::report(asked.answer), None)?;
         return Ok(Exit::Fine);
     };
+    output::note(&asked.answer.text);
     let options = Options {
         planning: planning::Options {
             only_forced: true,
@@ -71,7 +76,11 @@ pub(super) fn invalidate(
 }
 
 /// Lets a blocked plan through.
-pub(super) fn approve(arguments: &Approve, global: &Global) -> Result<Exit, Failure> {
+pub(super) fn approve(
+    arguments: &Approve,
+    global: &Global,
+    output: Output,
+) -> Result<Exit, Failure> {
     let plan = arguments.plan.as_str();
     wanted::names_a_plan(plan).map_err(refused)?;
     workspace::check_location(global)?;
@@ -81,21 +90,43 @@ pub(super) fn approve(arguments: &Approve, global: &Global) -> Result<Exit, Fail
         let records = reader.as_deref();
         wanted::approval(&declared, records, plan, workspace::now_ms()).map_err(refused)?
     };
-    settle(&declared, global, "approve", &ask)
+    settle(&declared, global, output, ("approve", &ask))
 }
 
 /// Holds something back.
-pub(super) fn suspend(arguments: &ScopeArguments, global: &Global) -> Result<Exit, Failure> {
+pub(super) fn suspend(
+    arguments: &ScopeArguments,
+    global: &Global,
+    output: Output,
+) -> Result<Exit, Failure> {
     let declared = workspace::declared(global)?;
     let ask = wanted::suspension(&declared, scope(arguments)).map_err(refused)?;
-    settle(&declared, global, "suspend", &ask)
+    settle(&declared, global, output, ("suspend", &ask))
 }
 
-/// Lets it go on.
-pub(super) fn resume(arguments: &ScopeArguments, global: &Global) -> Result<Exit, Failure> {
+/// Lets it go on, and names what is still held back.
+pub(super) fn resume(
+    arguments: &ScopeArguments,
+    global: &Global,
+    output: Output,
+) -> Result<Exit, Failure> {
     let declared = workspace::declared(global)?;
-    let ask = wanted::resumption(scope(arguments));
-    settle(&declared, global, "resume", &ask)
+    workspace::check_location(global)?;
+    let scope = scope(arguments);
+    let ask = {
+        let reader = workspace::reader(global)?;
+        wanted::resumption(&declared, reader.as_deref(), scope.clone()).map_err(refused)?
+    };
+    let mut answer = ask_for(&declared, global, "resume", &ask)?.answer;
+    let reader = workspace::recorded(global)?;
+    let still = planning::suspensions(&declared, &reader).map_err(failed_on_state)?;
+    let still = still.iter().filter(|other| other.scope != scope);
+    let still = still.map(status::suspension);
+    answer.remaining = still
+        .map(|what| format!("still suspended: {what}"))
+        .collect();
+    output.report(&answer::report(answer), None)?;
+    Ok(Exit::Fine)
 }
 
 fn scope(arguments: &ScopeArguments) -> Scope {
@@ -110,21 +141,29 @@ fn scope(arguments: &ScopeArguments) -> Scope {
 pub(super) fn settle(
     declared: &Declared,
     global: &Global,
-    command: &str,
-    ask: &Ask,
+    output: Output,
+    (command, ask): (&str, &Ask),
 ) -> Result<Exit, Failure> {
-    ask_for(declared, global, command, ask)?;
+    let asked = ask_for(declared, global, command, ask)?;
+    output.report(&answer::report(asked.answer), None)?;
     Ok(Exit::Fine)
 }
 
-/// Records the request, and tells its answer. Returns the state where nobody
-/// else holds it: whatever follows from the answer is then up to us.
+/// Something that was asked for.
+struct Asked {
+    answer: Answer,
+    /// The state, where nobody else holds it: whatever follows from the answer
+    /// is then up to us.
+    store: Option<Store>,
+}
+
+/// Records the request, and has it answered.
 fn ask_for(
     declared: &Declared,
     global: &Global,
     command: &str,
     ask: &Ask,
-) -> Result<Option<Store>, Failure> {
+) -> Result<Asked, Failure> {
     let row = ask.row(&by());
     let (id, store) = match workspace::store(global, command) {
         Ok(mut store) => {
@@ -137,56 +176,71 @@ fn ask_for(
         }
         Err(failure) => return Err(failure),
     };
-    let store = match store {
-        Some(store) => Some(store),
-        None => await_holder(global, command, id)?,
-    };
-    let Some(mut store) = store else {
-        return Ok(None);
+    let mut store = match store {
+        Some(store) => store,
+        None => match await_holder(global, command, id)? {
+            Awaited::Answer(answer) => {
+                let store = None;
+                return Ok(Asked { answer, store });
+            }
+            Awaited::State(store) => *store,
+        },
     };
     let now_ms = workspace::now_ms();
     inbox::answer_requests(declared, &mut store, now_ms).map_err(|error| match error {
         crate::reconcile::Error::State(error) => failed_on_state(error),
         error @ crate::reconcile::Error::Stale(_) => error.into(),
     })?;
-    tell(&store, id)?;
-    Ok(Some(store))
+    let answer = answer_to(&store, id)?.unwrap_or_default();
+    let store = Some(store);
+    Ok(Asked { answer, store })
+}
+
+/// What waiting for the holder of the state comes to.
+enum Awaited {
+    Answer(Answer),
+    State(Box<Store>),
 }
 
 /// Waits a moment for the holder to act on request `id`. One that ends without
 /// a look at it leaves the state, and with it the request, to us.
-fn await_holder(global: &Global, command: &str, id: i64) -> Result<Option<Store>, Failure> {
+fn await_holder(global: &Global, command: &str, id: i64) -> Result<Awaited, Failure> {
     for _ in 0..HOLDER_LOOKS {
         let reader = workspace::recorded(global)?;
-        if tell(&reader, id)? {
-            return Ok(None);
+        if let Some(answer) = answer_to(&reader, id)? {
+            return Ok(Awaited::Answer(answer));
         }
         drop(reader);
         match workspace::store(global, command) {
-            Ok(store) => return Ok(Some(store)),
+            Ok(store) => return Ok(Awaited::State(Box::new(store))),
             Err(failure) if failure.exit == Exit::Held => {}
             Err(failure) => return Err(failure),
         }
         std::thread::sleep(BETWEEN_LOOKS);
     }
-    output::note(&format!(
-        "left as request {id} with the process that holds the state"
-    ));
-    Ok(None)
+    Ok(Awaited::Answer(Answer {
+        request: Some(id),
+        is_left: true,
+        text: format!("left as request {id} with the process that holds the state"),
+        ..Answer::default()
+    }))
 }
 
-/// Tells the answer to request `id`, where there is one.
-fn tell(records: &Records, id: i64) -> Result<bool, Failure> {
+/// The answer to request `id`, where there is one.
+fn answer_to(records: &Records, id: i64) -> Result<Option<Answer>, Failure> {
     let requests = records.requests(false).map_err(failed_on_state)?;
     let answered = requests.into_iter().find(|request| request.id == id);
-    let Some(answer) = answered.and_then(|request| request.outcome) else {
-        return Ok(false);
+    let Some(text) = answered.and_then(|request| request.outcome) else {
+        return Ok(None);
     };
-    if let Some(why) = answer.strip_prefix(inbox::REFUSED) {
+    if let Some(why) = text.strip_prefix(inbox::REFUSED) {
         return Err(Failure::nothing(anyhow::anyhow!("{why}")));
     }
-    output::note(&answer);
-    Ok(true)
+    Ok(Some(Answer {
+        request: Some(id),
+        text,
+        ..Answer::default()
+    }))
 }
 
 /// The URLs that are named one by one; `None` where no argument names any.

@@ -1,6 +1,9 @@
 //! Exit codes, and how an error is shown.
 
+use std::path::Path;
 use std::process::ExitCode;
+
+use crate::state::StateError;
 
 /// How a command ended; in the order in which the first that holds is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +81,16 @@ impl Failure {
             exit: Exit::Usage,
             ..Self::nothing(anyhow::Error::msg(message.into()))
         }
+    }
+
+    /// The same failure; where the state is to blame, its file is named.
+    #[must_use]
+    pub(super) fn at(self, state: &Path) -> Self {
+        let error = match self.error.downcast::<StateError>() {
+            Ok(error) => error.at(state).into(),
+            Err(error) => error,
+        };
+        Self { error, ..self }
     }
 
     /// The same failure, with its cure.

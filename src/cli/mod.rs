@@ -49,7 +49,7 @@ pub fn run() -> ExitCode {
         }
     };
     dispatch(&arguments)
-        .unwrap_or_else(|failure| output::failure(&failure))
+        .unwrap_or_else(|failure| output::failure(&failure.at(&arguments.global.state)))
         .into()
 }
 
@@ -107,9 +107,9 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Status(status) => status::run(status, global, output),
         Command::Explain(explain) => explain::run(explain, global, output),
         Command::Invalidate(invalidate) => asking::invalidate(invalidate, global, output),
-        Command::Approve(approve) => asking::approve(approve, global),
-        Command::Suspend(scope) => asking::suspend(scope, global),
-        Command::Resume(scope) => asking::resume(scope, global),
+        Command::Approve(approve) => asking::approve(approve, global, output),
+        Command::Suspend(scope) => asking::suspend(scope, global, output),
+        Command::Resume(scope) => asking::resume(scope, global, output),
         Command::Schema(schema) => paper::schema(schema),
         Command::Completions(completions) => paper::completions(completions),
         Command::Man => paper::manual(),

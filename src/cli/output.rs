@@ -8,7 +8,7 @@
     reason = "errors, logs and progress go to standard error"
 )]
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -29,9 +29,9 @@ impl Output {
         Self { format }
     }
 
-    /// Whether results are text for people.
-    pub(super) fn is_text(self) -> bool {
-        self.format == OutputFormat::Text
+    /// How results are written.
+    pub(super) fn format(self) -> Format {
+        self.format.into()
     }
 
     /// Writes the whole report; `has_changes` is for those who read no codes.
@@ -58,53 +58,60 @@ impl Output {
     where
         W: Serialize + JsonSchema,
     {
+        let text = report.render(Format::from(self.format), is_coloured());
+        self::text(&text)?;
         if self.format == OutputFormat::Github {
             append(
                 "GITHUB_STEP_SUMMARY",
                 &markdown::render(&report.body, markdown::SUMMARY_LIMIT),
-            )?;
+            );
             if let Some(has_changes) = has_changes {
-                append("GITHUB_OUTPUT", &github::output(has_changes))?;
+                append("GITHUB_OUTPUT", &github::output(has_changes));
             }
         }
-        let text = report.render(Format::from(self.format), is_coloured());
-        self::text(&text)
+        Ok(())
     }
 }
 
-/// Writes text as it is. A reader that has seen enough is no error.
+/// Writes text as it is.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    stream(|stdout| stdout.write_all(text.as_bytes()))
+}
+
+/// Writes what comes bit by bit. A reader that has seen enough is no error.
+pub(super) fn stream(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|error| {
             Failure::nothing(anyhow::Error::new(error).context("failed to write the result"))
         }),
     }
 }
+
 /// Colour only on a terminal, and not where `NO_COLOR` says so.
 fn is_coloured() -> bool {
     let choice = anstream::AutoStream::choice(&io::stdout());
     choice != anstream::ColorChoice::Never && io::stdout().is_terminal()
 }
 
-/// Appends to the file that an environment variable names, where it does.
-fn append(variable: &str, text: &str) -> Result<(), Failure> {
+/// Appends to the file that an environment variable names, where it does. The
+/// result has been told by then, and does not change with it.
+fn append(variable: &str, text: &str) {
     let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else {
-        return Ok(());
+        return;
     };
     let written = std::fs::OpenOptions::new()
         .append(true)
         .create(true)
         .open(&path)
         .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| {
-        let context = format!("failed to write to ${variable}");
-        Failure::nothing(anyhow::Error::new(error).context(context))
-    })
+    if let Err(error) = written {
+        let path = path.display();
+        warning(&format!(
+            "failed to write to ${variable}, `{path}`: {error}"
+        ));
+    }
 }
 
 /// Tells on standard error how the command failed.
@@ -120,6 +127,11 @@ pub(super) fn failure(failure: &Failure) -> Exit {
 /// A line of progress or advice.
 pub(super) fn note(text: &str) {
     eprintln!("{}", escape::terminal(text));
+}
+
+/// Something that went wrong beside a result that stands.
+pub(super) fn warning(text: &str) {
+    note(&format!("warning: {text}"));
 }
 
 /// Problems beside a result that programs read.

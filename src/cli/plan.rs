@@ -112,9 +112,10 @@ fn exit(arguments: &Arguments, declared: &Declared, found: &Found) -> Exit {
     let Found { planned, report } = found;
     let is_invalid = workspace::has_errors(&report.body.problems) || !planned.partial.is_empty();
     let is_blocked = planned.plan.is_blocked() || !declared.empty_roots.is_empty();
+    let is_refused = planned.plan.refused() + planned.plan.held_back() > 0;
     let has_changes = arguments.detailed_exitcode && planned.plan.has_changes();
     Exit::first([
-        (is_invalid, Exit::Failed),
+        (is_invalid || is_refused, Exit::Failed),
         (is_blocked, Exit::Blocked),
         (has_changes, Exit::Changes),
     ])

@@ -13,17 +13,19 @@ use super::progress::Meter;
 use super::workspace::{self, failed_on_state};
 use super::{output, plan};
 use crate::declare::Declared;
+use crate::manifest::Problem;
 use crate::plan::saved::SavedPlan;
-use crate::reconcile::estimate;
 use crate::reconcile::planning::{self, BootstrapChoice};
 use crate::reconcile::{Error, Options, Outcome, Tools, once};
+use crate::reconcile::{bearing, estimate};
 use crate::report::cost::Cost;
 use crate::report::cure::Cure;
-use crate::report::reconcile::report;
+use crate::report::reconcile::{Context, report};
 use crate::state::Store;
 use crate::submit::clock::SystemClock;
 use crate::submit::courier::Courier;
 use crate::submit::engine::Submitter;
+use crate::submit::origin::Origin;
 use crate::submit::stop::Stop;
 use crate::submit::transport::{Patience, Transport};
 
@@ -75,7 +77,7 @@ pub(super) fn submit(
     declared: &Declared,
     store: &mut Store,
     options: &Options,
-    allowed: &[String],
+    allowed: &[Origin],
 ) -> Result<Outcome, Failure> {
     let transport = Transport::new(Patience::default()).context("failed to set up TLS")?;
     let courier = Arc::new(Courier::new(transport, allowed.to_vec()));
@@ -146,14 +148,47 @@ pub(super) fn finish(
 ) -> Result<Exit, Failure> {
     let mut problems = declared.problems.clone();
     problems.extend(outcome.problems.iter().cloned());
+    problems.extend(outcome.vain_approvals.iter().map(|id| vain_approval(id)));
     let exit = exit(declared, outcome, workspace::has_errors(&problems));
     let has_changes = !outcome.planned.is_empty();
-    let cost = Cost::of(&estimate::by_cdn(declared, &outcome.left));
-    output.report(&report(outcome, (cost, cure), problems), Some(has_changes))?;
-    store
-        .prune_history(workspace::now_ms())
-        .map_err(failed_on_state)?;
+    let context = Context {
+        cost: Cost::of(&estimate::by_cdn(declared, &outcome.left)),
+        cure: cure.clone(),
+        problems,
+        ..aftermath(declared, store, outcome)
+    };
+    output.report(&report(outcome, context), Some(has_changes))?;
+    if let Err(error) = store.prune_history(workspace::now_ms()) {
+        let error = anyhow::Error::from(error);
+        output::warning(&format!("old history was not forgotten: {error:#}"));
+    }
     Ok(exit)
+}
+
+/// What the state says of what is left. The run is over, and its outcome
+/// stands, whether or not that can be read.
+fn aftermath(declared: &Declared, store: &Store, outcome: &Outcome) -> Context {
+    let now_ms = workspace::now_ms();
+    let left = &outcome.left;
+    let refusals = bearing::refusals(store, left);
+    let prospects = estimate::prospects(declared, store, left, now_ms);
+    let errors = [refusals.as_ref().err(), prospects.as_ref().err()];
+    for error in errors.into_iter().flatten() {
+        output::warning(&format!("what is left could not be looked into: {error}"));
+    }
+    Context {
+        refusals: refusals.unwrap_or_default(),
+        prospects: prospects.unwrap_or_default(),
+        now_ms,
+        ..Context::default()
+    }
+}
+
+fn vain_approval(id: &str) -> Problem {
+    let message = format!("no plan `{id}` waits for approval, so `--approve` let nothing through");
+    Problem::error("vain-approval", None, message).hint(
+        "`freshen plan` names those that wait; a plan is another one once anything in it has changed",
+    )
 }
 
 fn exit(declared: &Declared, outcome: &Outcome, is_invalid: bool) -> Exit {

@@ -6,10 +6,12 @@ use clap::{Args, Subcommand};
 
 use super::args::{Global, OneSet};
 use super::exit::{Exit, Failure};
-use super::output::{self, Output};
+use super::output::Output;
 use super::workspace::{self, failed_on_state};
 use super::{asking, status};
 use crate::reconcile::asks::{ADHOC, Ask};
+use crate::report::answer::{Answer, report};
+use crate::report::number::counted;
 use crate::state::{self, StateError};
 
 /// `state`.
@@ -68,57 +70,69 @@ pub(super) struct Import {
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
     let path = &global.state;
     match arguments {
-        Arguments::Show => return status::run(&OneSet { set: None }, global, output),
-        Arguments::Check => return check(path),
+        Arguments::Show => status::run(&OneSet { set: None }, global, output),
+        Arguments::Check => check(path, output),
         Arguments::Adopt(named) => {
             let declared = workspace::declared(global)?;
             workspace::check_set(&declared, Some(&named.set))?;
             let set = named.set.clone();
-            return asking::settle(&declared, global, "state adopt", &Ask::Adopt { set });
+            let ask = ("state adopt", &Ask::Adopt { set });
+            asking::settle(&declared, global, output, ask)
         }
         Arguments::Forget(named) => {
             let set = named.set.clone();
-            return change(
-                global,
-                "state forget",
-                &set,
-                &Ask::Forget { set: set.clone() },
-            );
+            let ask = ("state forget", &Ask::Forget { set });
+            change(global, output, &named.set, ask)
         }
         Arguments::Mv(Rename { from, to }) => {
-            let (from, to) = (from.clone(), to.clone());
-            let name = from.clone();
-            return change(global, "state mv", &name, &Ask::Rename { from, to });
+            let ask = Ask::Rename {
+                from: from.clone(),
+                to: to.clone(),
+            };
+            change(global, output, from, ("state mv", &ask))
         }
         Arguments::Export(to) => {
             state::export(path, &to.file).map_err(failed_on_state)?;
-            output::note(&format!("exported to {}", to.file.display()));
+            tell(output, format!("exported to {}", to.file.display()))
         }
         Arguments::Import(from) => {
             let mut store = workspace::store(global, "state import")?;
             store
                 .import(&from.file, from.force)
                 .map_err(failed_on_state)?;
-            output::note(&format!("imported {}", from.file.display()));
+            tell(output, format!("imported {}", from.file.display()))
         }
     }
+}
+
+/// Tells what was done.
+fn tell(output: Output, text: String) -> Result<Exit, Failure> {
+    let answer = Answer {
+        text,
+        ..Answer::default()
+    };
+    output.report(&report(answer), None)?;
     Ok(Exit::Fine)
 }
 
 /// Lists all damage there is.
-fn check(path: &Path) -> Result<Exit, Failure> {
+fn check(path: &Path, output: Output) -> Result<Exit, Failure> {
     let damage = state::check(path).map_err(failed_on_state)?;
-    for found in &damage {
-        output::text(&format!("{found}\n"))?;
-    }
-    if damage.is_empty() {
-        output::text("The state is sound.\n")?;
-    }
-    Ok(Exit::first([(!damage.is_empty(), Exit::Failed)]))
+    let is_damaged = !damage.is_empty();
+    let answer = Answer {
+        text: match damage.len() as u64 {
+            0 => "the state is sound".to_owned(),
+            count => format!("the state is damaged in {}", counted(count, "place")),
+        },
+        damage: damage.iter().map(ToString::to_string).collect(),
+        ..Answer::default()
+    };
+    output.report(&report(answer), None)?;
+    Ok(Exit::first([(is_damaged, Exit::Failed)]))
 }
 
 /// Asks for a change of what is recorded of the set `name`.
-fn change(global: &Global, command: &str, name: &str, ask: &Ask) -> Result<Exit, Failure> {
+fn change(global: &Global, output: Output, name: &str, ask: (&str, &Ask)) -> Result<Exit, Failure> {
     workspace::check_location(global)?;
     let reader = workspace::recorded(global)?;
     let sets = reader.sets().map_err(failed_on_state)?;
@@ -129,5 +143,5 @@ fn change(global: &Global, command: &str, name: &str, ask: &Ask) -> Result<Exit,
     }
     drop(reader);
     let declared = workspace::declared(global)?;
-    asking::settle(&declared, global, command, ask)
+    asking::settle(&declared, global, output, ask)
 }

@@ -16,7 +16,7 @@ pub(super) fn run(arguments: &OneSet, global: &Global, output: Output) -> Result
         .map_err(failed_on_state)?;
     let mut targets = recorded.targets.iter();
     let has_trouble =
-        targets.any(|(target, refusals)| target.halted.is_some() || !refusals.is_empty());
+        targets.any(|bears| bears.target.halted.is_some() || !bears.refusals.is_empty());
     output.report(&report(&recorded), None)?;
     Ok(Exit::first([
         (has_trouble || !recorded.broken.is_empty(), Exit::Failed),

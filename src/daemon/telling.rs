@@ -270,8 +270,10 @@ impl Telling {
         let Some(declared) = self.declared.clone() else {
             return Ok(());
         };
+        let now_ms = self.clock.now_ms();
         for (cdn, target) in targets(&declared, records)? {
-            self.metrics.target(&cdn, reading(&declared, &cdn, &target));
+            let reading = reading(&declared, &cdn, &target, now_ms);
+            self.metrics.target(&cdn, reading);
             if let Some(condition) = self.conditions.cdns.get_mut(&cdn) {
                 condition.trouble = trouble(&target);
             }
@@ -345,10 +347,10 @@ fn targets(
     Ok(declared.cdns.iter().filter_map(of).collect())
 }
 
-fn reading(declared: &Declared, cdn: &str, target: &TargetRecord) -> Reading {
+fn reading(declared: &Declared, cdn: &str, target: &TargetRecord, now_ms: i64) -> Reading {
     let halt = target.halted.as_ref();
     Reading {
-        budget: Budget::new(&declared.cdns[cdn].rate, &target.tats),
+        budget: Budget::new(&declared.cdns[cdn].rate, &target.tats, now_ms),
         attempts: target.attempts,
         retry_at_ms: target.retry_at_ms,
         halted: halt.and_then(|halt| HaltKind::named(&halt.kind)),

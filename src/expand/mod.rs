@@ -8,11 +8,13 @@ mod class;
 mod compile;
 mod line;
 mod program;
+mod sorted;
 mod template;
 mod url;
 
 pub use compile::compile;
 pub use program::{Expansion, Found};
+pub use sorted::for_each_sorted;
 pub use url::judge_url;
 
 /// What a Cdn gives to the templates of its sets.

@@ -1,13 +1,16 @@
-//! The batches that were sent.
+//! The batches that were sent, and what somebody asked for.
 
 use std::collections::BTreeMap;
 
+use super::wanted::{self, Refused};
+use crate::declare::Declared;
+use crate::reconcile::asks::Ask;
 use crate::report::Report;
 use crate::report::history::{HistoryDocument, report};
-use crate::state::{HistoryFilter, Records, StateError};
+use crate::state::{BatchRecord, HistoryFilter, Records, Request, StateError};
 
-/// The latest batches, at most so many; only those with a share of `set`,
-/// where one is named. Targets go by their `names`.
+/// The latest batches, at most so many, and the requests of that time; only
+/// those that concern `set`, where one is named. Targets go by their `names`.
 pub fn history(
     records: &Records,
     names: &BTreeMap<String, String>,
@@ -19,5 +22,46 @@ pub fn history(
         before: None,
         at_most,
     };
-    Ok(report(&records.history(&filter)?, names))
+    let batches = records.history(&filter)?;
+    let requests = requests(records, set, &batches, at_most)?;
+    Ok(report(&batches, &requests, names))
+}
+
+/// Whether anything is known of a set called `name`.
+pub fn is_known(declared: &Declared, records: &Records, name: &str) -> Result<(), Refused> {
+    if records.sets()?.iter().any(|set| set.name == name) {
+        return Ok(());
+    }
+    wanted::set(declared, Some(name))
+}
+
+/// Requests since the oldest of `batches`, where older ones are not shown.
+fn requests(
+    records: &Records,
+    set: Option<&str>,
+    batches: &[BatchRecord],
+    at_most: u32,
+) -> Result<Vec<Request>, StateError> {
+    let is_cut = batches.len() as u64 >= u64::from(at_most);
+    let since_ms = batches.last().filter(|_| is_cut);
+    let since_ms = since_ms.map_or(i64::MIN, |oldest| oldest.opened_ms);
+    let mut requests = records.requests(false)?;
+    requests.retain(|request| request.at_ms >= since_ms && concerns(request, set));
+    requests.reverse();
+    requests.truncate(at_most as usize);
+    Ok(requests)
+}
+
+fn concerns(request: &Request, set: Option<&str>) -> bool {
+    match Ask::of(request) {
+        // Its URLs are part of the `invalidate` that it came from.
+        Ok(Ask::Adhoc { .. }) => false,
+        Ok(ask) => match (set, ask.set()) {
+            (None, _) => true,
+            (Some(set), Some(named)) => set == named,
+            // Without a name it may mean any set.
+            (Some(_), None) => matches!(ask, Ask::Invalidate(_)),
+        },
+        Err(_) => set.is_none(),
+    }
 }

@@ -5,6 +5,7 @@ pub mod explain;
 pub mod history;
 pub mod plan;
 pub mod set;
+mod shared;
 pub mod status;
 pub mod validate;
 pub mod wanted;

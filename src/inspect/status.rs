@@ -6,6 +6,7 @@ use super::Moment;
 use super::plan::{Options, planned};
 use crate::declare::Declared;
 use crate::plan::recorded::LedgerId;
+use crate::reconcile::bearing;
 use crate::reconcile::planning::{self, Planned};
 use crate::report::status::{Recorded, SetAt};
 use crate::state::{BatchRecord, HistoryFilter, Records, StateError};
@@ -51,11 +52,7 @@ pub(super) fn beside(
         let (kind, name) = ("set", name.to_owned());
         return Err(StateError::Unknown { kind, name });
     }
-    let mut targets = Vec::new();
-    for target in records.targets()? {
-        let refusals = records.refusals(target.id)?;
-        targets.push((target, refusals));
-    }
+    let targets = bearing::on_targets(declared, records, &planned.plan, moment.now_ms)?;
     let mut last = BTreeMap::new();
     for set in &sets {
         last.extend(last_batches(records, &set.name)?);

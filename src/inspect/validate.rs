@@ -1,5 +1,6 @@
 //! Every problem of every file.
 
+use super::shared;
 use crate::declare::Declared;
 use crate::report::Report;
 use crate::report::validate::{Read, Validation, report};
@@ -13,11 +14,16 @@ pub fn validate(declared: &Declared) -> Report<Validation> {
         urls: 0,
         partial: 0,
     };
+    let mut expanded = Vec::new();
     for set in declared.sets.values() {
         let compiled = set.expand();
         problems.extend(compiled.problems);
         read.partial += u64::from(compiled.partial);
-        read.urls += compiled.expansion.map_or(0, |expansion| expansion.count());
+        if let Some(expansion) = compiled.expansion {
+            read.urls += expansion.count();
+            expanded.push((set, expansion));
+        }
     }
+    problems.extend(shared::urls(declared, &expanded));
     report(read, problems)
 }

@@ -11,6 +11,7 @@ use crate::plan::SetPlan;
 use crate::reconcile::asks::Ask;
 use crate::reconcile::forcing::{self, Selection};
 use crate::reconcile::planning;
+use crate::report::place;
 use crate::state::{Records, Scope, StateError};
 
 /// Why something is not even asked for.
@@ -95,9 +96,58 @@ pub fn suspension(declared: &Declared, scope: Scope) -> Result<Ask, Refused> {
     Ok(Ask::Suspend(scope))
 }
 
-/// Lets `scope` go on, declared or not: its manifest may be gone by now.
-pub fn resumption(scope: Scope) -> Ask {
-    Ask::Resume(scope)
+/// Lets `scope` go on, declared or not: its manifest may be gone by now. A set
+/// or a Cdn that is not suspended is a name mistyped.
+pub fn resumption(
+    declared: &Declared,
+    records: Option<&Records>,
+    scope: Scope,
+) -> Result<Ask, Refused> {
+    let (what, name) = match &scope {
+        Scope::All => return Ok(Ask::Resume(scope)),
+        Scope::Set(name) => ("set", name),
+        Scope::Cdn(name) => ("Cdn", name),
+    };
+    let suspended = match records {
+        Some(records) => suspended(declared, records)?,
+        None => Vec::new(),
+    };
+    if suspended.contains(&scope) {
+        return Ok(Ask::Resume(scope));
+    }
+    let alike = suspended.iter().filter_map(|other| match (other, &scope) {
+        (Scope::Set(other), Scope::Set(_)) | (Scope::Cdn(other), Scope::Cdn(_)) => Some(&**other),
+        _ => None,
+    });
+    let by_manifest = match &scope {
+        Scope::All => None,
+        Scope::Set(name) => {
+            let set = declared.sets.get(name).filter(|set| set.suspend);
+            set.map(|set| set.place_of("suspend"))
+        }
+        Scope::Cdn(name) => {
+            let cdn = declared.cdns.get(name).filter(|cdn| cdn.suspend);
+            cdn.map(|cdn| cdn.place.clone())
+        }
+    };
+    let hint = match by_manifest {
+        Some(at) => format!("its manifest says `suspend: true`, at {}", place(&at)),
+        None => meant(name, alike)
+            .unwrap_or_else(|| "`freshen status` lists what is suspended".to_owned()),
+    };
+    let message = format!("no {what} `{name}` is suspended by command; nothing was changed");
+    Err(Refused::pointless(message, hint))
+}
+
+/// What is suspended, or will be as soon as whoever holds the state has a look.
+fn suspended(declared: &Declared, records: &Records) -> Result<Vec<Scope>, StateError> {
+    let now = planning::suspensions(declared, records)?.into_iter();
+    let asked = records.requests(true)?.into_iter();
+    let soon = asked.filter_map(|request| match Ask::of(&request) {
+        Ok(Ask::Suspend(scope)) => Some(scope),
+        _ => None,
+    });
+    Ok(now.map(|suspension| suspension.scope).chain(soon).collect())
 }
 
 /// Whether `plan` is long enough to name one plan.

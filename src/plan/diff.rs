@@ -34,8 +34,8 @@ pub struct Diff {
     pub carried: Vec<Entry>,
     /// In the ledger, no longer desired.
     pub departed: Vec<Key>,
-    /// Refused at this very mark, and therefore not sent again.
-    pub refused: u64,
+    /// Refused at this very mark, and therefore not sent again; sorted.
+    pub refused: Vec<Entry>,
     /// Held back because an inner tier refused the URL.
     pub held: u64,
     /// In a batch whose outcome is not known yet.
@@ -87,7 +87,7 @@ pub fn diff(mut desired: Vec<Entry>, past: Past<'_>) -> Diff {
             return false;
         }
         if past.refused.binary_search(&entry).is_ok() {
-            diff.refused += 1;
+            diff.refused.push(entry);
             return false;
         }
         match recorded.map(Entry::mark) {
@@ -206,7 +206,7 @@ mod tests {
             held: &[],
             elsewhere: &[],
         };
-        assert_eq!(diff(vec![entry("a", "1")], past).refused, 1);
+        assert_eq!(diff(vec![entry("a", "1")], past).refused.len(), 1);
         assert_eq!(diff(vec![entry("a", "2")], past).send.len(), 1);
     }
 

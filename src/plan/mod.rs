@@ -38,6 +38,16 @@ impl Plan {
         held.map(TargetPlan::items).sum()
     }
 
+    /// Items that are not sent because a CDN refused them.
+    pub fn refused(&self) -> u64 {
+        self.free().map(|target| target.refused).sum()
+    }
+
+    /// Items that are not sent because an inner tier refused them.
+    pub fn held_back(&self) -> u64 {
+        self.free().map(|target| target.held).sum()
+    }
+
     /// Whether anything is to be sent of what somebody has suspended, or was
     /// asked for before its time.
     pub fn is_kept_waiting(&self) -> bool {
@@ -135,6 +145,8 @@ pub struct TargetPlan {
     pub approve: Vec<Entry>,
     /// Not sent because the CDN refused them at this mark.
     pub refused: u64,
+    /// Those, sorted.
+    pub refusals: Vec<Entry>,
     /// Not sent because an inner tier refused them.
     pub held: u64,
     /// In a batch whose outcome is not known yet.
@@ -192,6 +204,7 @@ impl TargetPlan {
             unapproved: 0,
             approve: Vec::new(),
             refused: 0,
+            refusals: Vec::new(),
             held: 0,
             open: 0,
             reasons: Reasons::default(),

@@ -67,6 +67,19 @@ impl Ask {
         }
     }
 
+    /// The set that it names, where it names one.
+    pub fn set(&self) -> Option<&str> {
+        match self {
+            Self::Invalidate(selection) => selection.set.as_deref(),
+            Self::Suspend(Scope::Set(set))
+            | Self::Resume(Scope::Set(set))
+            | Self::Adopt { set }
+            | Self::Forget { set }
+            | Self::Rename { to: set, .. } => Some(set),
+            _ => None,
+        }
+    }
+
     /// The row that asks for it; `by` names who asks, for the history.
     pub fn row(&self, by: &str) -> NewRequest {
         let arg = serde_json::to_value(self).expect("strings and lists of them become JSON");

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::batch::rate::{self, Budget, Class};
+use crate::batch::rate::{Budget, Class};
 use crate::declare::Declared;
 use crate::plan::Plan;
+use crate::state::{Records, StateError, TargetRecord};
 
 /// The cost at one target; sets share calls, so it is told by target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,13 +40,62 @@ pub fn by_cdn(declared: &Declared, plan: &Plan) -> BTreeMap<String, Estimate> {
             continue;
         };
         let cost = |items: u64| {
-            let burst = Budget::new(&cdn.rate, &BTreeMap::new()).max_items(Class::Planned);
+            let budget = Budget::full(&cdn.rate);
+            let burst = budget.max_items(Class::Planned);
             let calls = items.div_ceil(u64::from(cdn.max_batch).min(burst).max(1));
-            (calls, rate::duration_ms(&cdn.rate, calls, items))
+            let duration_ms = budget.last_ms(calls, items, 0).max(0);
+            (calls, duration_ms.unsigned_abs())
         };
         (estimate.calls, estimate.duration_ms) = cost(estimate.items);
         (estimate.blocked_calls, estimate.blocked_duration_ms) =
             cost(estimate.items + estimate.blocked_items);
     }
     estimates
+}
+
+/// When what is left for a target may go at the declared rate, given what went
+/// before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prospect {
+    /// When its next call may go, in milliseconds since the epoch, where that
+    /// is not at once.
+    pub next_ms: Option<i64>,
+    /// When its last call may go, in milliseconds since the epoch.
+    pub last_ms: i64,
+}
+
+/// By Cdn: when what is left of `plan` may go, for those with anything to send.
+pub fn prospects(
+    declared: &Declared,
+    records: &Records,
+    plan: &Plan,
+    now_ms: i64,
+) -> Result<BTreeMap<String, Prospect>, StateError> {
+    let targets: BTreeMap<String, TargetRecord> = records
+        .targets()?
+        .into_iter()
+        .map(|target| (target.identity.clone(), target))
+        .collect();
+    let mut prospects = BTreeMap::new();
+    for (name, estimate) in by_cdn(declared, plan) {
+        let Some(cdn) = declared.cdns.get(&name).filter(|_| estimate.items > 0) else {
+            continue;
+        };
+        let recorded = targets.get(cdn.provider.target());
+        let tats = recorded.map(|target| &target.tats);
+        let budget = Budget::new(&cdn.rate, tats.unwrap_or(&BTreeMap::new()), now_ms);
+        let retry_ms = recorded.and_then(|target| target.retry_at_ms);
+        let first = estimate.items.div_ceil(estimate.calls.max(1));
+        let next_ms = budget.earliest_ms(Class::Planned, first, now_ms);
+        let next_ms = next_ms.max(retry_ms.unwrap_or(now_ms)).max(now_ms);
+        let last_ms = budget.last_ms(estimate.calls, estimate.items, now_ms);
+        prospects.insert(
+            name,
+            Prospect {
+                next_ms: (next_ms > now_ms).then_some(next_ms),
+                last_ms: last_ms.max(next_ms),
+            },
+        );
+    }
+    Ok(prospects)
 }

@@ -98,7 +98,7 @@ impl Run<'_> {
             let latest_ms = now_ms.saturating_add_unsigned(backoff::LONGEST_TOLD_MS);
             let lane = Lane::new(
                 settings,
-                Budget::new(&cdn.rate, &row.tats),
+                Budget::new(&cdn.rate, &row.tats, now_ms),
                 row.retry_at_ms.map(|at_ms| at_ms.min(latest_ms)),
                 row.attempts,
             );

@@ -1,6 +1,7 @@
 //! Reconciling: plan, submit, record, until nothing is left that may be sent.
 
 pub mod asks;
+pub mod bearing;
 pub mod estimate;
 pub mod forcing;
 mod holding;
@@ -13,6 +14,7 @@ pub mod since;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::lane::{Halt, Tally};
+use crate::batch::verdict::Reason;
 use crate::declare::Declared;
 use crate::manifest::Problem;
 use crate::plan::saved::{SavedPlan, Stale};
@@ -53,6 +55,8 @@ pub enum Error {
 pub struct Outcome {
     /// What was to be sent at first.
     pub planned: Vec<PlannedTarget>,
+    /// Approvals that were given for this run and name no plan that waits.
+    pub vain_approvals: Vec<String>,
     /// What is left: the plan made once everything was recorded.
     pub left: Plan,
     /// Findings.
@@ -106,6 +110,8 @@ pub struct TargetOutcome {
     pub tally: Tally,
     /// Why it stopped, if it did.
     pub halt: Option<Halt>,
+    /// What went wrong with its last call, where something did.
+    pub fault: Option<Reason>,
     /// When it may go on, milliseconds since the epoch, where it has to wait.
     pub retry_at_ms: Option<i64>,
 }

@@ -74,6 +74,7 @@ impl<'a> Run<'a> {
     async fn passes(&mut self) -> Result<(), Error> {
         let mut planned = self.next_plan(true)?;
         self.outcome.planned = PlannedTarget::all(&planned.plan);
+        self.outcome.vain_approvals = self.vain_approvals(&planned.plan)?;
         if planned.plan.bootstrap.is_some() {
             // What is approved goes; it must not make the rest look let through.
             self.may_observe = false;
@@ -179,6 +180,26 @@ impl<'a> Run<'a> {
         Ok(planning::plan(self.declared, Some(self.store), &options)?)
     }
 
+    /// Approvals of this run that let nothing of `plan` through, now or, where
+    /// a run before this one was cut short, until it is sent.
+    fn vain_approvals(&self, plan: &Plan) -> Result<Vec<String>, Error> {
+        let given = self.options.planning.approve.iter();
+        let mut vain: BTreeSet<String> = given.cloned().collect();
+        if vain.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_let_through = |set: &&SetPlan| {
+            let mut targets = set.targets.iter();
+            targets.any(|target| !target.approve.is_empty())
+        };
+        let now = plan.sets.iter().filter(is_let_through);
+        let mut ids: Vec<String> = now.map(|set| set.id.to_string()).collect();
+        let earlier = self.store.approved_plans(self.tools.clock.now_ms())?;
+        ids.extend(earlier.iter().map(ToString::to_string));
+        vain.retain(|given| !ids.iter().any(|id| id.starts_with(given.as_str())));
+        Ok(vain.into_iter().collect())
+    }
+
     fn is_over(&self) -> bool {
         self.options.stop.is_asked() || self.tools.clock.now_ms() >= self.deadline_ms
     }
@@ -247,6 +268,7 @@ impl<'a> Run<'a> {
             let outcome = self.outcome.targets.entry(report.cdn).or_default();
             outcome.tally.add(report.tally);
             outcome.halt = report.halt;
+            outcome.fault = report.fault;
             outcome.retry_at_ms = report.retry_at_ms;
         }
         Ok(pause)

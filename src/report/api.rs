@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::number::instant;
+use crate::reconcile::asks::Ask;
 use crate::state::Request;
 
 /// `freshen.error/v1`: why something was not done.
@@ -83,6 +84,9 @@ pub struct RequestDocument {
     pub kind: String,
     /// Who asked.
     pub by: String,
+    /// Why, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// When.
     pub at: String,
     /// When it was answered; absent while it waits.
@@ -96,11 +100,16 @@ pub struct RequestDocument {
 impl RequestDocument {
     /// What is recorded of `request`.
     pub fn of(request: Request) -> Self {
+        let reason = match Ask::of(&request) {
+            Ok(Ask::Invalidate(selection)) => selection.reason,
+            _ => None,
+        };
         Self {
             format: "freshen.request/v1",
             id: request.id,
             kind: request.asked.kind,
             by: request.asked.by,
+            reason,
             at: instant(request.at_ms),
             answered: request.used_ms.map(instant),
             outcome: request.outcome,

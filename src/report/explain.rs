@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::number::counted;
-use super::{Body, Report, Row, Sign};
+use super::{Body, Report, Row, Sign, URLS_REFUSED};
 
 /// `freshen.explain/v1`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -22,6 +22,8 @@ pub struct Explained {
     pub found_as: Option<Found>,
     /// Why nothing yields it, where that is known.
     pub obstacles: Vec<Obstacle>,
+    /// When it was last sent although nothing yields it as it stands, Cdn by Cdn.
+    pub sent: Vec<String>,
     /// Every URL found, at each Cdn of each set that yields it.
     pub urls: Vec<UrlDocument>,
     /// The command to run next.
@@ -174,12 +176,13 @@ pub struct Asked<'a> {
 }
 
 /// The report on what was `asked`, found as `found_as` at `urls`; `obstacles`
-/// say why it was not found as it stands.
+/// say why it was not found as it stands, and `sent` when it was sent all the
+/// same.
 pub fn report(
-    asked: Asked<'_>,
-    found_as: Option<Found>,
+    (asked, found_as): (Asked<'_>, Option<Found>),
     urls: Vec<UrlDocument>,
     obstacles: Vec<Obstacle>,
+    sent: Vec<String>,
 ) -> Report<Explained> {
     let wire = Explained {
         format: "freshen.explain/v1",
@@ -188,13 +191,15 @@ pub fn report(
         next: next(&asked, found_as, &urls, &obstacles),
         near: asked.near,
         obstacles,
+        sent,
         urls,
     };
+    let sent = wire.sent.iter().map(|sent| format!("Last sent {sent}."));
     let body = Body {
         title: "Explain",
         columns: vec!["url", "set", "cdn", "state", "where"],
         rows: wire.urls.iter().map(row).collect(),
-        notes: wire.obstacles.iter().map(sentence).collect(),
+        notes: sent.chain(wire.obstacles.iter().map(sentence)).collect(),
         problems: Vec::new(),
         summary: format!("{} Next: {}", summary(&wire), wire.next),
     };
@@ -206,6 +211,9 @@ fn summary(wire: &Explained) -> String {
     match wire.found_as {
         None if wire.obstacles.iter().any(is_doubtful) => {
             "No manifest that can be read yields it.".to_owned()
+        }
+        None if !wire.sent.is_empty() => {
+            "No manifest yields it, so it is purged only when somebody asks.".to_owned()
         }
         None => match &wire.near {
             Some(near) => format!("No manifest yields it; did you mean `{near}`?"),
@@ -238,8 +246,10 @@ fn row(url: &UrlDocument) -> Row {
         .last_sent
         .as_ref()
         .map(|last| format!("last sent {last}"));
+    let refusal = url.refusal.as_ref();
+    let refusal = refusal.map(|refusal| format!("{URLS_REFUSED} {refusal}"));
     let adopted = url.adopted.as_ref().map(|at| format!("adopted {at}"));
-    let known = sent_as.into_iter().chain(url.refusal.clone());
+    let known = sent_as.into_iter().chain(refusal);
     let known = known.chain(last).chain(adopted);
     Row {
         sign: match url.obstacles[..] {

@@ -1,7 +1,7 @@
 //! Annotations for a GitHub job.
 
 use super::escape::{github_message, github_property};
-use super::number::counted;
+use super::number::{counted, grouped};
 use super::{Body, Row, Sign};
 use crate::manifest::{Place, Problem};
 
@@ -68,8 +68,17 @@ fn of_problem(level: &str, problem: &Problem) -> String {
 }
 
 fn of_row(level: &str, row: &Row) -> String {
-    let cells: Vec<&str> = row.cells.iter().map(String::as_str).collect();
-    let message = github_message(&cells.join("  "));
+    let mut text = row.cells.join("  ");
+    // What went wrong is told in full; what waits is for the job's summary.
+    if row.sign == Sign::Failed {
+        for line in &row.details {
+            text.push_str(&["\n", line].concat());
+        }
+        if row.more > 0 {
+            text.push_str(&["\nand ", &grouped(row.more), " more"].concat());
+        }
+    }
+    let message = github_message(&text);
     format!("::{level}{}::{message}\n", at(row.place.as_ref()))
 }
 

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::number::{counted, instant};
 use super::{Body, Report, Row, Sign};
 use crate::batch::journal::{Cause, Outcome};
-use crate::state::BatchRecord;
+use crate::reconcile::asks::Ask;
+use crate::state::{BatchRecord, Request};
 
 /// Characters of an answer that fit beside everything else.
 const MOST_SHOWN: usize = 160;
@@ -21,6 +22,31 @@ pub struct HistoryDocument {
     pub format: &'static str,
     /// Latest first.
     pub batches: Vec<BatchDocument>,
+    /// What somebody asked for in that time, latest first.
+    pub requests: Vec<AskedFor>,
+}
+
+/// Something that somebody asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AskedFor {
+    /// Its number.
+    pub id: i64,
+    /// Such as `approve` or `invalidate`.
+    pub kind: String,
+    /// Who asked.
+    pub by: String,
+    /// When.
+    pub at: String,
+    /// The set that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// Why, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What came of it; absent while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
 }
 
 /// One batch.
@@ -59,12 +85,31 @@ pub struct BatchDocument {
     pub sets: Vec<String>,
 }
 
-/// The report on `batches`, to targets with these names.
+/// The report on `batches`, to targets with these `names`, and on `requests`,
+/// both latest first.
 pub fn report(
     batches: &[BatchRecord],
+    requests: &[Request],
     names: &BTreeMap<String, String>,
 ) -> Report<HistoryDocument> {
     let items = batches.iter().map(|batch| batch.count).sum();
+    let wire = HistoryDocument {
+        format: "freshen.history/v1",
+        batches: batches.iter().map(|batch| document(batch, names)).collect(),
+        requests: requests.iter().map(request).collect(),
+    };
+    let sent = batches
+        .iter()
+        .map(|batch| (batch.opened_ms, row(batch, names)));
+    let asked = requests.iter().zip(&wire.requests);
+    let asked = asked.map(|(request, document)| (request.at_ms, request_row(document)));
+    let mut rows: Vec<(i64, Row)> = sent.chain(asked).collect();
+    // What was asked for comes before what was sent for it, seen from below.
+    rows.sort_by_key(|(at_ms, _)| std::cmp::Reverse(*at_ms));
+    let asked = match requests.len() as u64 {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "request")),
+    };
     let body = Body {
         title: "History",
         columns: vec![
@@ -76,20 +121,54 @@ pub fn report(
             "sets",
             "commit",
         ],
-        rows: batches.iter().map(|batch| row(batch, names)).collect(),
+        rows: rows.into_iter().map(|(_, row)| row).collect(),
         notes: Vec::new(),
         problems: Vec::new(),
         summary: format!(
-            "{}, {}.",
+            "{}, {}{asked}.",
             counted(batches.len() as u64, "batch"),
             counted(items, "item")
         ),
     };
-    let wire = HistoryDocument {
-        format: "freshen.history/v1",
-        batches: batches.iter().map(|batch| document(batch, names)).collect(),
-    };
     Report { body, wire }
+}
+
+fn request(request: &Request) -> AskedFor {
+    let ask = Ask::of(request).ok();
+    let reason = match &ask {
+        Some(Ask::Invalidate(selection)) => selection.reason.clone(),
+        _ => None,
+    };
+    AskedFor {
+        id: request.id,
+        kind: request.asked.kind.clone(),
+        by: request.asked.by.clone(),
+        at: instant(request.at_ms),
+        set: ask.as_ref().and_then(Ask::set).map(str::to_owned),
+        reason,
+        outcome: request.outcome.clone(),
+    }
+}
+
+fn request_row(request: &AskedFor) -> Row {
+    let outcome = request.outcome.as_deref().unwrap_or("not answered yet");
+    let told = match &request.reason {
+        Some(reason) => format!("{outcome}, because: {reason}"),
+        None => outcome.to_owned(),
+    };
+    Row {
+        sign: Sign::Same,
+        cells: vec![
+            "asked".to_owned(),
+            request.at.clone(),
+            format!("{} by {}", request.kind, request.by),
+            String::new(),
+            told,
+            request.set.clone().unwrap_or_default(),
+            String::new(),
+        ],
+        ..Row::default()
+    }
 }
 
 /// What came of a batch, for people.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::manifest::{Place, Problem};
 
 pub mod alert;
+pub mod answer;
 pub mod api;
 pub mod condition;
 pub mod cost;
@@ -25,13 +26,24 @@ pub mod markdown;
 pub mod number;
 pub mod plan;
 pub mod reconcile;
+pub mod refused;
 pub mod sarif;
 pub mod schema;
 pub mod set;
 pub mod status;
+mod summary;
 pub mod text;
 pub mod urls;
 pub mod validate;
+
+/// What Adobe's screen says of URLs that its service refuses.
+pub const URLS_REFUSED: &str = "Some URLs are not defined correctly. Please correct and re-submit.";
+
+/// What Adobe's screen says of any other failure; our detail follows it.
+pub const FAILED: &str = "Failed to invalidate CDN cache";
+
+/// Lines of URLs under a row, at most, where nobody asked for all.
+pub const SHOWN: usize = 20;
 
 /// A place as `file:line`.
 pub fn place(place: &Place) -> String {

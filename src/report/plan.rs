@@ -9,7 +9,7 @@ use super::cost::Cost;
 use super::cure::Cure;
 use super::finding::Finding;
 use super::number::{counted, grouped, instant};
-use super::{Body, Report, Row, Sign};
+use super::{Body, Report, Row, Sign, summary};
 use crate::manifest::{Problem, distinct};
 use crate::plan::diff::Reasons;
 use crate::plan::policy::{Block, Limit};
@@ -31,6 +31,12 @@ pub struct PlanDocument {
     pub approved_calls: u64,
     /// Seconds they take once everything is approved.
     pub approved_seconds: u64,
+    /// Items that are suspended, or before their time.
+    pub held: u64,
+    /// Items that are not sent because a CDN refused them.
+    pub refused: u64,
+    /// Items that are not sent because an inner tier refused them.
+    pub held_back: u64,
     /// Whether anything waits for an approval.
     pub is_blocked: bool,
     /// Items of a first run that are more than goes without a word.
@@ -123,7 +129,7 @@ pub fn report(plan: &Plan, mut context: Context) -> Report<PlanDocument> {
         columns: vec!["set", "cdn", "items", "why", "where"],
         rows: changed.iter().flat_map(|set| rows(set, &context)).collect(),
         notes: notes(plan, same.len() as u64, &context.cure),
-        summary: summary(plan, &context),
+        summary: summary::of_plan(plan, &context),
         problems: context.problems,
     };
     Report { body, wire }
@@ -306,36 +312,6 @@ pub fn waiting(plan: &Plan) -> u64 {
     blocks.map(|block| block.items).sum()
 }
 
-fn summary(plan: &Plan, context: &Context) -> String {
-    let waiting = waiting(plan);
-    let blocked = counted(waiting, "URL");
-    let items = plan.items();
-    let cost = &context.cost;
-    match (items, waiting) {
-        (0, 0) if plan.held() > 0 => {
-            format!(
-                "Plan: nothing to send now; {} held.",
-                counted(plan.held(), "URL")
-            )
-        }
-        (0, 0) if !context.problems.is_empty() => {
-            "Plan: nothing to send, as far as could be judged.".to_owned()
-        }
-        (0, 0) => "Plan: nothing to send; every CDN has been told.".to_owned(),
-        (0, _) => format!(
-            "Plan: nothing to send without approval. {blocked} blocked: {}.",
-            cost.approved()
-        ),
-        (_, 0) => format!("Plan: {} to send in {}.", counted(items, "URL"), cost.now()),
-        _ => format!(
-            "Plan: {} to send in {}. {blocked} blocked; with them: {}.",
-            counted(items, "URL"),
-            cost.now(),
-            cost.approved(),
-        ),
-    }
-}
-
 fn document(plan: &Plan, context: &Context) -> PlanDocument {
     PlanDocument {
         format: "freshen.plan/v1",
@@ -344,6 +320,9 @@ fn document(plan: &Plan, context: &Context) -> PlanDocument {
         seconds: context.cost.seconds,
         approved_calls: context.cost.approved_calls,
         approved_seconds: context.cost.approved_seconds,
+        held: plan.held(),
+        refused: plan.refused(),
+        held_back: plan.held_back(),
         is_blocked: plan.is_blocked(),
         bootstrap: plan.bootstrap.map(|bootstrap| bootstrap.items),
         sets: plan

@@ -1,5 +1,7 @@
 //! What a reconcile did, and what is left.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -7,10 +9,13 @@ use super::cost::Cost;
 use super::cure::Cure;
 use super::finding::Finding;
 use super::number::{counted, grouped, instant};
-use super::{Body, Report, Row, Sign};
+use super::refused::{RefusalDocument, line};
+use super::{Body, FAILED, Report, Row, Sign, summary};
 use crate::manifest::{Place, Problem, distinct};
 use crate::plan::{Plan, SetPlan, TargetPlan};
-use crate::reconcile::{Outcome, PlannedTarget, TargetOutcome};
+use crate::reconcile::bearing::Refused;
+use crate::reconcile::estimate::Prospect;
+use crate::reconcile::{Outcome, TargetOutcome};
 
 /// `freshen.reconcile/v1`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -20,10 +25,15 @@ pub struct Reconciled {
     pub format: &'static str,
     /// Items that a CDN accepted.
     pub accepted: u64,
-    /// Items that a CDN refused.
+    /// Items that are not sent because a CDN refused them, in this run or
+    /// before it.
     pub refused: u64,
+    /// Items that are not sent because an inner tier refused them.
+    pub held_back: u64,
     /// Items that are still to be sent.
     pub left: u64,
+    /// Seconds for what is left at the declared rates, from now on.
+    pub left_seconds: u64,
     /// Items that wait for an approval.
     pub blocked: u64,
     /// Items that are suspended, or before their time.
@@ -36,8 +46,10 @@ pub struct Reconciled {
     pub is_cut_short: bool,
     /// What was done at each Cdn, by name.
     pub cdns: Vec<CdnDocument>,
-    /// Sets with anything to send, by name.
+    /// Sets with anything to send, or refused, by name.
     pub sets: Vec<SetDocument>,
+    /// What is not sent because a CDN refused it.
+    pub refusals: Vec<RefusalDocument>,
     /// In the order of files and lines.
     pub problems: Vec<Finding>,
 }
@@ -54,14 +66,20 @@ pub struct CdnDocument {
     pub batches: u64,
     /// Items accepted.
     pub accepted: u64,
-    /// Items refused.
+    /// Items refused in this run.
     pub refused: u64,
     /// Why it was not called any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halt: Option<String>,
+    /// What went wrong with its last call, where something did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// When it may be called again, where it has to wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<String>,
+    /// When the last call for what is left may go at the declared rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_call_at: Option<String>,
 }
 
 /// What became of a set at one of its Cdns.
@@ -78,27 +96,58 @@ pub struct SetDocument {
     pub planned: u64,
     /// Items that are still to be sent.
     pub left: u64,
-    /// Items refused, by this Cdn or by an inner one.
+    /// Items refused by this Cdn.
     pub refused: u64,
+    /// Items held back, since an inner tier refused them.
+    pub held_back: u64,
     /// Items that wait for an approval.
     pub blocked: u64,
 }
 
-/// The report on `outcome`; `cost` is that of what is left, and `cure` lets
-/// through what is blocked.
-pub fn report(
-    outcome: &Outcome,
-    (cost, cure): (Cost, &Cure),
-    problems: Vec<Problem>,
-) -> Report<Reconciled> {
+/// What an outcome does not know about itself.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// Calls and time for what is left at the declared batch sizes and rates.
+    pub cost: Cost,
+    /// What lets through what is blocked.
+    pub cure: Cure,
+    /// What keeps something from being sent.
+    pub refusals: Vec<Refused>,
+    /// By Cdn: when what is left may go.
+    pub prospects: BTreeMap<String, Prospect>,
+    /// Found while declaring, expanding and approving.
+    pub problems: Vec<Problem>,
+    /// Milliseconds since the epoch.
+    pub now_ms: i64,
+}
+
+/// The report on `outcome`.
+pub fn report(outcome: &Outcome, context: Context) -> Report<Reconciled> {
+    let Context {
+        cost,
+        cure,
+        refusals,
+        mut prospects,
+        problems,
+        now_ms,
+    } = context;
+    // Who is not called at all waits for no rate.
+    let is_called = |name: &String| {
+        let target = outcome.targets.get(name);
+        target.is_none_or(|target| target.halt.is_none())
+    };
+    prospects.retain(|name, _| is_called(name));
     let problems = distinct(problems);
-    let cdns: Vec<CdnDocument> = outcome.targets.iter().map(cdn).collect();
+    let cdns = cdns(outcome, &prospects, now_ms);
     let sets = sets(outcome);
-    let places = outcome.planned.iter().map(|planned| {
-        left_of(&outcome.left, &planned.set, &planned.cdn).and_then(|(set, _)| set.place.clone())
-    });
-    let rows = sets.iter().zip(places);
-    let mut rows: Vec<Row> = rows.map(|(set, place)| set_row(set, place, cure)).collect();
+    let refusals: Vec<RefusalDocument> = refusals.into_iter().map(RefusalDocument::of).collect();
+    let place = |set: &SetDocument| {
+        left_of(&outcome.left, &set.name, &set.cdn).and_then(|(set, _)| set.place.clone())
+    };
+    let rows = sets.iter();
+    let mut rows: Vec<Row> = rows
+        .map(|set| set_row(set, place(set), &refusals, &cure))
+        .collect();
     rows.extend(cdns.iter().map(cdn_row));
     let left = outcome
         .left
@@ -107,7 +156,9 @@ pub fn report(
     let wire = Reconciled {
         format: "freshen.reconcile/v1",
         accepted: cdns.iter().map(|cdn| cdn.accepted).sum(),
-        refused: cdns.iter().map(|cdn| cdn.refused).sum(),
+        refused: outcome.left.refused(),
+        held_back: outcome.left.held_back(),
+        left_seconds: seconds_left(&prospects, now_ms),
         left: left.map(|target| target.items() + target.open).sum(),
         blocked: super::plan::waiting(&outcome.left),
         held: outcome.left.held(),
@@ -116,6 +167,7 @@ pub fn report(
         is_cut_short: outcome.is_cut_short,
         cdns,
         sets,
+        refusals,
         problems: Finding::all(&problems),
     };
     let body = Body {
@@ -123,9 +175,9 @@ pub fn report(
         columns: vec!["what", "where", "items", "how"],
         rows,
         notes: held(&outcome.left)
-            .chain(super::plan::choices(&outcome.left, cure))
+            .chain(super::plan::choices(&outcome.left, &cure))
             .collect(),
-        summary: summary(&wire, cost),
+        summary: summary::of_run(&wire, cost, next_ms(&prospects)),
         problems,
     };
     Report { body, wire }
@@ -149,29 +201,64 @@ fn held(plan: &Plan) -> impl Iterator<Item = String> {
     })
 }
 
-fn cdn((name, outcome): (&String, &TargetOutcome)) -> CdnDocument {
+/// What was done at each Cdn, and when what is left for it may go.
+fn cdns(
+    outcome: &Outcome,
+    prospects: &BTreeMap<String, Prospect>,
+    now_ms: i64,
+) -> Vec<CdnDocument> {
+    let nothing = TargetOutcome::default();
+    let all: BTreeSet<&String> = outcome.targets.keys().chain(prospects.keys()).collect();
+    let document = |name: &String| {
+        let outcome = outcome.targets.get(name).unwrap_or(&nothing);
+        cdn(name, outcome, prospects.get(name), now_ms)
+    };
+    all.into_iter().map(document).collect()
+}
+
+fn cdn(
+    name: &str,
+    outcome: &TargetOutcome,
+    prospect: Option<&Prospect>,
+    now_ms: i64,
+) -> CdnDocument {
+    let halt = outcome.halt.as_ref();
+    let next_ms = prospect.and_then(|prospect| prospect.next_ms);
+    let retry_ms = outcome.retry_at_ms.filter(|at_ms| *at_ms > now_ms);
     CdnDocument {
-        name: name.clone(),
+        name: name.to_owned(),
         calls: outcome.tally.calls,
         batches: outcome.tally.batches,
         accepted: outcome.tally.accepted,
         refused: outcome.tally.refused,
-        halt: outcome.halt.as_ref().map(|halt| {
-            format!(
-                "{}: {}: {}",
-                halt.kind.as_str(),
-                halt.reason.code,
-                halt.reason.message
-            )
-        }),
-        retry_at: outcome.retry_at_ms.map(instant),
+        halt: halt.map(|halt| format!("{}: {}", halt.kind.as_str(), halt.reason)),
+        fault: outcome.fault.as_ref().map(ToString::to_string),
+        retry_at: retry_ms.max(next_ms).map(instant),
+        last_call_at: prospect.map(|prospect| instant(prospect.last_ms)),
     }
 }
 
+/// Everything that was to be sent, and everything that a refusal keeps back.
 fn sets(outcome: &Outcome) -> Vec<SetDocument> {
-    let planned = outcome.planned.iter();
+    let mut planned: BTreeMap<(&str, usize, &str), u64> = BTreeMap::new();
+    for set in &outcome.left.sets {
+        for target in &set.targets {
+            let is_kept_back = target.refused + target.held > 0 && target.hold.is_none();
+            if is_kept_back {
+                planned.insert((&set.set, target.tier, &target.cdn), 0);
+            }
+        }
+    }
+    for first in &outcome.planned {
+        let left = left_of(&outcome.left, &first.set, &first.cdn);
+        let tier = left.map_or(0, |(_, target)| target.tier);
+        planned.insert((&first.set, tier, &first.cdn), first.items);
+    }
     planned
-        .map(|planned| set_document(planned, left_of(&outcome.left, &planned.set, &planned.cdn)))
+        .into_iter()
+        .map(|((set, _, cdn), items)| {
+            set_document((set, cdn, items), left_of(&outcome.left, set, cdn))
+        })
         .collect()
 }
 
@@ -181,61 +268,76 @@ fn left_of<'p>(left: &'p Plan, set: &str, cdn: &str) -> Option<(&'p SetPlan, &'p
     Some((set, target))
 }
 
-fn set_document(planned: &PlannedTarget, left: Option<(&SetPlan, &TargetPlan)>) -> SetDocument {
+fn set_document(
+    (set, cdn, planned): (&str, &str, u64),
+    left: Option<(&SetPlan, &TargetPlan)>,
+) -> SetDocument {
     let (plan, left) = left.unzip();
     SetDocument {
-        name: planned.set.clone(),
-        cdn: planned.cdn.clone(),
+        name: set.to_owned(),
+        cdn: cdn.to_owned(),
         plan: plan.map_or_else(String::new, |plan| plan.id.to_string()),
-        planned: planned.items,
+        planned,
         left: left.map_or(0, TargetPlan::items),
-        refused: left.map_or(0, |left| left.refused + left.held),
+        refused: left.map_or(0, |left| left.refused),
+        held_back: left.map_or(0, |left| left.held),
         blocked: left
             .and_then(|left| left.block)
             .map_or(0, |block| block.items),
     }
 }
 
-fn set_row(set: &SetDocument, place: Option<Place>, cure: &Cure) -> Row {
-    let accepted = set.planned.saturating_sub(set.left + set.refused);
-    let mut how = Vec::new();
-    if set.left > 0 {
-        how.push(format!("{} left", grouped(set.left)));
-    }
-    if set.refused > 0 {
-        how.push(format!("{} refused", grouped(set.refused)));
-    }
+fn set_row(
+    set: &SetDocument,
+    place: Option<Place>,
+    refusals: &[RefusalDocument],
+    cure: &Cure,
+) -> Row {
+    let unsent = set.left + set.refused + set.held_back;
+    let counts = [
+        (set.left, "left"),
+        (set.refused, "refused"),
+        (set.held_back, "refused by an inner tier"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let mut how: Vec<String> = counts
+        .map(|(count, what)| format!("{} {what}", grouped(*count)))
+        .collect();
     if set.blocked > 0 {
         let command = cure.command(&set.plan[..12]);
         how.push(format!("{} BLOCKED, {command}", grouped(set.blocked)));
     }
-    let sign = if set.refused > 0 || set.left > 0 {
-        Sign::Failed
-    } else if set.blocked > 0 {
-        Sign::Blocked
-    } else {
-        Sign::Changed
-    };
+    let here = |refused: &&RefusalDocument| refused.set == set.name && refused.cdn == set.cdn;
+    let lines = refusals.iter().filter(here);
+    let lines = lines.map(|refused| line(&refused.url, &refused.code, &refused.message));
+    let lines = lines.collect();
     Row {
         place,
-        sign,
+        sign: if unsent > 0 {
+            Sign::Failed
+        } else if set.blocked > 0 {
+            Sign::Blocked
+        } else {
+            Sign::Changed
+        },
         cells: vec![
             set.name.clone(),
             set.cdn.clone(),
-            format!("{} sent", grouped(accepted)),
+            format!("{} sent", grouped(set.planned.saturating_sub(unsent))),
             how.join(", "),
         ],
         ..Row::default()
     }
+    .refusing(lines)
 }
 
 fn cdn_row(cdn: &CdnDocument) -> Row {
-    let halt = cdn
-        .halt
-        .as_ref()
-        .map(|halt| format!("Failed to invalidate CDN cache: {halt}"));
+    let trouble = cdn.halt.as_ref().or(cdn.fault.as_ref());
+    let trouble = trouble.map(|trouble| format!("{FAILED}: {trouble}"));
     let waits = cdn.retry_at.as_ref().map(|at| format!("waits until {at}"));
-    let how: Vec<String> = halt.into_iter().chain(waits).collect();
+    let last = cdn.last_call_at.as_ref();
+    let last = last.map(|at| format!("last call at {at} at the declared rate"));
+    let how: Vec<String> = trouble.into_iter().chain(waits).chain(last).collect();
     Row {
         sign: if how.is_empty() {
             Sign::Same
@@ -260,38 +362,16 @@ fn cdn_row(cdn: &CdnDocument) -> Row {
     }
 }
 
-fn summary(wire: &Reconciled, cost: Cost) -> String {
-    let mut text = match wire.accepted {
-        0 => "Reconciled: nothing sent".to_owned(),
-        accepted => {
-            let batches = wire.cdns.iter().map(|cdn| cdn.batches).sum();
-            let batches = counted(batches, "batch");
-            format!(
-                "Reconciled: {} accepted in {batches}",
-                counted(accepted, "URL")
-            )
-        }
-    };
-    for (count, what) in [
-        (wire.refused, "refused"),
-        (wire.left, "left"),
-        (wire.blocked, "blocked"),
-        (wire.held, "held"),
-    ] {
-        if count > 0 {
-            text.push_str(&[", ", &grouped(count), " ", what].concat());
-        }
-    }
-    let is_quiet = wire.accepted + wire.refused + wire.left + wire.blocked + wire.held == 0;
-    if is_quiet && wire.problems.is_empty() {
-        text.push_str("; every CDN has been told");
-    }
-    if wire.is_cut_short {
-        text.push_str(" (stopped early; run again to go on)");
-    }
-    text.push('.');
-    if wire.blocked > 0 {
-        text.push_str(&[" Once approved: ", &cost.approved(), "."].concat());
-    }
-    text
+/// When the first of the Cdns with something left may be called, where none
+/// may be at once.
+fn next_ms(prospects: &BTreeMap<String, Prospect>) -> Option<i64> {
+    let next = prospects.values().map(|prospect| prospect.next_ms);
+    next.min().flatten()
+}
+
+/// Cdns are called side by side: the slowest sets the time.
+fn seconds_left(prospects: &BTreeMap<String, Prospect>, now_ms: i64) -> u64 {
+    let last = prospects.values().map(|prospect| prospect.last_ms);
+    let rest_ms = last.max().map_or(0, |last_ms| last_ms - now_ms);
+    u64::try_from(rest_ms).unwrap_or(0).div_ceil(1000)
 }

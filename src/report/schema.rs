@@ -2,12 +2,13 @@
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
-use super::{alert, api, explain, history, plan, reconcile, set, status, urls, validate};
+use super::{alert, answer, api, explain, history, plan, reconcile, set, status, urls, validate};
 
 /// By file name under `schemas/`, without its ending.
 pub fn all() -> Vec<(&'static str, Schema)> {
     vec![
         ("alert", of::<alert::AlertDocument>()),
+        ("answer", of::<answer::AnswerDocument>()),
         ("asked", of::<api::Asked>()),
         ("error", of::<api::ErrorDocument>()),
         ("expand", of::<urls::Expanded>()),

@@ -8,11 +8,13 @@ use serde::Serialize;
 use super::condition::{Condition, Standing};
 use super::history::{in_short, outcome};
 use super::number::{counted, duration, grouped, instant};
-use super::{Body, Report, Row, Sign};
+use super::refused::line;
+use super::{Body, FAILED, Report, Row, Sign};
 use crate::plan::Plan;
 use crate::plan::recorded::{LedgerId, RecordedLedger, RecordedSet, Refusal};
 use crate::reconcile::asks::ADHOC;
-use crate::state::{BatchRecord, Holder, Request, Scope, Suspension, TargetRecord};
+use crate::reconcile::bearing::Bearing;
+use crate::state::{BatchRecord, Holder, Request, Scope, Suspension};
 
 /// `freshen.status/v1`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -85,10 +87,14 @@ pub struct TargetDocument {
     /// Why nothing is sent until something changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halted: Option<String>,
-    /// When it may be called again.
+    /// When it may be called again, after a failure or at the declared rate,
+    /// where something waits for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<String>,
-    /// URLs that it refused.
+    /// When the last call for what is to be sent may go at the declared rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_call_at: Option<String>,
+    /// URLs that it refused, as far as they are declared.
     pub refusals: Vec<RefusalDocument>,
 }
 
@@ -128,8 +134,8 @@ pub struct Recorded {
     pub holder: Option<Holder>,
     /// By name.
     pub sets: Vec<RecordedSet>,
-    /// Each with what it refused.
-    pub targets: Vec<(TargetRecord, Vec<Refusal>)>,
+    /// Each with what bears on the plan.
+    pub targets: Vec<Bearing>,
     /// What is held back.
     pub suspensions: Vec<Suspension>,
     /// Unanswered.
@@ -180,16 +186,7 @@ fn document(recorded: &Recorded) -> StatusDocument {
     let targets = recorded
         .targets
         .iter()
-        .map(|(target, refusals)| TargetDocument {
-            target: target.identity.clone(),
-            cdn: recorded.names.get(&target.identity).cloned(),
-            halted: target
-                .halted
-                .as_ref()
-                .map(|halt| format!("{}: {}", halt.kind, halt.message)),
-            retry_at: target.retry_at_ms.map(instant),
-            refusals: refusals.iter().map(refusal).collect(),
-        });
+        .map(|bearing| target(recorded, bearing));
     StatusDocument {
         format: "freshen.status/v1",
         serial: recorded.serial,
@@ -198,6 +195,27 @@ fn document(recorded: &Recorded) -> StatusDocument {
         targets: targets.filter(TargetDocument::has_trouble).collect(),
         suspensions: recorded.suspensions.iter().map(suspension).collect(),
         requests: recorded.requests.iter().map(request).collect(),
+    }
+}
+
+fn target(recorded: &Recorded, bearing: &Bearing) -> TargetDocument {
+    let Bearing {
+        target,
+        refusals,
+        prospect,
+    } = bearing;
+    let waits = prospect.filter(|prospect| prospect.next_ms.is_some());
+    let next_ms = waits.and_then(|prospect| prospect.next_ms);
+    TargetDocument {
+        target: target.identity.clone(),
+        cdn: recorded.names.get(&target.identity).cloned(),
+        halted: target
+            .halted
+            .as_ref()
+            .map(|halt| format!("{}: {}", halt.kind, halt.message)),
+        retry_at: target.retry_at_ms.max(next_ms).map(instant),
+        last_call_at: waits.map(|prospect| instant(prospect.last_ms)),
+        refusals: refusals.iter().map(refusal).collect(),
     }
 }
 
@@ -295,7 +313,8 @@ fn refusal(refusal: &Refusal) -> RefusalDocument {
     }
 }
 
-fn suspension(suspension: &Suspension) -> String {
+/// What is held back, and since when.
+pub fn suspension(suspension: &Suspension) -> String {
     let what = match &suspension.scope {
         Scope::All => "everything".to_owned(),
         Scope::Set(name) => format!("set {name}"),
@@ -343,27 +362,35 @@ fn set_row(set: &SetDocument) -> Row {
 }
 
 fn target_row(target: &TargetDocument) -> Row {
-    let halted = target.halted.as_deref().map(in_short);
-    let retry = target
-        .retry_at
-        .as_ref()
-        .map(|at| format!("waits until {at}"));
-    let state: Vec<String> = halted.into_iter().chain(retry).collect();
-    let lines = target.refusals.iter().map(|refusal| {
-        let RefusalDocument {
-            url, code, message, ..
-        } = refusal;
-        format!("{url}  {code}: {}", in_short(message))
-    });
+    let halted = target.halted.as_ref();
+    let halted = halted.map(|halt| format!("{FAILED}: {}", in_short(halt)));
+    let waits = target.retry_at.as_ref();
+    let waits = waits.map(|at| format!("waits until {at}"));
+    let last = target.last_call_at.as_ref();
+    let last = last.map(|at| format!("last call at {at} at the declared rate"));
+    let is_failed = halted.is_some() || !target.refusals.is_empty();
+    let state: Vec<String> = halted.into_iter().chain(waits).chain(last).collect();
+    let refused = target.refusals.len() as u64;
+    let lines = target.refusals.iter();
+    let lines = lines.map(|refused| line(&refused.url, &refused.code, &refused.message));
+    let lines = lines.collect();
     Row {
-        sign: Sign::Failed,
+        sign: if is_failed {
+            Sign::Failed
+        } else {
+            Sign::Changed
+        },
         cells: vec![
             String::new(),
             target.cdn.as_ref().unwrap_or(&target.target).clone(),
-            format!("{} refused", grouped(target.refusals.len() as u64)),
+            if refused > 0 {
+                format!("{} refused", grouped(refused))
+            } else {
+                String::new()
+            },
             state.join(", "),
         ],
-        details: lines.collect(),
         ..Row::default()
     }
+    .refusing(lines)
 }

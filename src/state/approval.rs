@@ -6,7 +6,7 @@ use crate::digest::{Digest, Entry, entries_to_bytes};
 use crate::plan::recorded::{LedgerId, TargetId};
 
 use super::ledger::{ledger_of, unsettle};
-use super::records::read_sealed;
+use super::records::{Records, read_sealed};
 use super::{Result, Store};
 
 /// Leave to send exactly these entries.
@@ -45,6 +45,16 @@ impl Store {
             }
             Ok(())
         })
+    }
+}
+
+impl Records {
+    /// The plans of which something approved has not been sent by `now_ms`.
+    pub fn approved_plans(&self, now_ms: i64) -> Result<Vec<Digest>> {
+        let sql = "SELECT DISTINCT plan FROM approval WHERE expires_ms > ?";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let plans = statement.query_map([now_ms], |row| row.get(0).map(Digest))?;
+        Ok(plans.collect::<Result<_, _>>()?)
     }
 }
 

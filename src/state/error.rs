@@ -20,8 +20,10 @@ pub enum StateError {
         holder: Box<Holder>,
     },
     /// What is stored does not match its digest, or is no state at all.
-    #[error("the state is damaged: {table} {row}: {what}")]
+    #[error("the state is damaged: {}{table} {row}: {what}", lead(path.as_deref()))]
     Damaged {
+        /// The state file, where it is known by now.
+        path: Option<PathBuf>,
         /// Which table, or `file`.
         table: &'static str,
         /// Which row of it, as a person would look it up.
@@ -44,6 +46,23 @@ pub enum StateError {
         /// The newest format known here.
         known: i64,
     },
+    /// A freshen that computes keys and marks otherwise wrote this.
+    #[error(
+        "the state `{}` records the set `{set}` by the algorithm `{found}`, written by freshen \
+         {written_by}; this freshen knows `{known}`", path.display()
+    )]
+    UnknownAlgorithm {
+        /// The state file.
+        path: PathBuf,
+        /// The first set that is recorded so.
+        set: String,
+        /// How its keys and marks were computed.
+        found: String,
+        /// The version that wrote the state last.
+        written_by: String,
+        /// The algorithm known here.
+        known: &'static str,
+    },
     /// There is no state file where one is needed.
     #[error("there is no state at `{}`", path.display())]
     Absent {
@@ -61,11 +80,21 @@ pub enum StateError {
         cure: &'static str,
     },
     /// The disk, or a quota on it, is full; what was recorded before is intact.
-    #[error("no space left for the state")]
-    Full(#[source] rusqlite::Error),
+    #[error("no space left for the state{}", place(path.as_deref()))]
+    Full {
+        /// The state file, where it is known by now.
+        path: Option<PathBuf>,
+        /// What `SQLite` said.
+        source: rusqlite::Error,
+    },
     /// Others kept the file locked for longer than we wait.
-    #[error("the state file is busy")]
-    Busy(#[source] rusqlite::Error),
+    #[error("the state file{} is busy", place(path.as_deref()))]
+    Busy {
+        /// The state file, where it is known by now.
+        path: Option<PathBuf>,
+        /// What `SQLite` said.
+        source: rusqlite::Error,
+    },
     /// The file or its folder cannot be read or written.
     #[error("cannot {action} `{}`", path.display())]
     Io {
@@ -78,8 +107,13 @@ pub enum StateError {
         source: io::Error,
     },
     /// `SQLite` said no, for another reason.
-    #[error("the state file cannot be used")]
-    Sqlite(#[source] rusqlite::Error),
+    #[error("the state file{} cannot be used", place(path.as_deref()))]
+    Sqlite {
+        /// The state file, where it is known by now.
+        path: Option<PathBuf>,
+        /// What it said.
+        source: rusqlite::Error,
+    },
     /// A name or number that is not in the state.
     #[error("the state has no {kind} `{name}`")]
     Unknown {
@@ -104,8 +138,21 @@ impl StateError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Full(_) | Self::Busy(_) | Self::Io { .. } | Self::Sqlite(_)
+            Self::Full { .. } | Self::Busy { .. } | Self::Io { .. } | Self::Sqlite { .. }
         )
+    }
+
+    /// The same, naming the state file `file` where it names none yet.
+    #[must_use]
+    pub fn at(mut self, file: &Path) -> Self {
+        if let Self::Damaged { path, .. }
+        | Self::Full { path, .. }
+        | Self::Busy { path, .. }
+        | Self::Sqlite { path, .. } = &mut self
+        {
+            path.get_or_insert_with(|| file.to_owned());
+        }
+        self
     }
 
     /// What to do about it, where we know.
@@ -120,17 +167,17 @@ impl StateError {
                  copy with `freshen state import` or start without a state"
                     .to_owned()
             }
-            Self::Newer { written_by, .. } => {
+            Self::Newer { written_by, .. } | Self::UnknownAlgorithm { written_by, .. } => {
                 format!("use freshen {written_by} or later; the file was left as it is")
             }
             Self::Absent { .. } => {
                 "check `--state`; `freshen reconcile` creates the file".to_owned()
             }
             Self::Misplaced { cure, .. } | Self::Refused { cure, .. } => (*cure).to_owned(),
-            Self::Full(_) => "make room and run again; nothing recorded was lost".to_owned(),
-            Self::Busy(_) => "try again in a moment".to_owned(),
+            Self::Full { .. } => "make room and run again; nothing recorded was lost".to_owned(),
+            Self::Busy { .. } => "try again in a moment".to_owned(),
             Self::Io { .. } => "name a writable place with `--state`".to_owned(),
-            Self::Sqlite(_) => "`freshen state check` examines the file".to_owned(),
+            Self::Sqlite { .. } => "`freshen state check` examines the file".to_owned(),
             Self::Unknown { .. } => "`freshen state show` lists what there is".to_owned(),
         })
     }
@@ -141,6 +188,7 @@ impl StateError {
         what: impl Into<String>,
     ) -> Self {
         Self::Damaged {
+            path: None,
             table,
             row: row.into(),
             what: what.into(),
@@ -164,8 +212,18 @@ impl From<rusqlite::Error> for StateError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 return Self::damaged("file", "structure", error.to_string());
             }
-            Some(ErrorCode::DiskFull) => return Self::Full(error),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => return Self::Busy(error),
+            Some(ErrorCode::DiskFull) => {
+                return Self::Full {
+                    path: None,
+                    source: error,
+                };
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                return Self::Busy {
+                    path: None,
+                    source: error,
+                };
+            }
             _ => {}
         }
         match &error {
@@ -173,7 +231,20 @@ impl From<rusqlite::Error> for StateError {
             | Sql::IntegralValueOutOfRange(..)
             | Sql::InvalidColumnType(..)
             | Sql::Utf8Error(..) => Self::damaged("file", "a row", error.to_string()),
-            _ => Self::Sqlite(error),
+            _ => Self::Sqlite {
+                path: None,
+                source: error,
+            },
         }
     }
+}
+
+/// A file in the middle of a message.
+fn place(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| format!(" `{}`", path.display()))
+}
+
+/// A file at the start of what is said about it.
+fn lead(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| format!("`{}`: ", path.display()))
 }

@@ -36,6 +36,10 @@ impl Home {
             lock,
         })
     }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// What stands where a state was opened.

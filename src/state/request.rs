@@ -77,13 +77,16 @@ pub fn ask(path: &Path, request: &NewRequest, now_ms: i64) -> Result<i64> {
     if !store::exists(&path)? {
         return Err(StateError::Absent { path });
     }
-    let mut conn = store::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    schema::check(&conn, &path)?;
-    conn.pragma_update(None, "synchronous", "FULL")?;
-    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let id = insert(&transaction, request, now_ms)?;
-    transaction.commit()?;
-    Ok(id)
+    let leave = || -> Result<i64> {
+        let mut conn = store::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        schema::check(&conn, &path)?;
+        conn.pragma_update(None, "synchronous", "FULL")?;
+        let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let id = insert(&transaction, request, now_ms)?;
+        transaction.commit()?;
+        Ok(id)
+    };
+    leave().map_err(|error| error.at(&path))
 }
 
 fn insert(conn: &Connection, request: &NewRequest, now_ms: i64) -> Result<i64> {

@@ -6,9 +6,10 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Result, StateError, transfer};
+use crate::digest::ALGORITHM;
 
 /// In the file's header (`file` and the `sqlite3` shell show it): "frsh".
 pub(super) const APPLICATION: i64 = 0x6672_7368;
@@ -119,7 +120,7 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<()> {
         return Err(StateError::damaged(
             "file",
             "header",
-            format!("`{}` is not a freshen state", path.display()),
+            "it is not that of a freshen state",
         ));
     }
     let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -138,7 +139,27 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<()> {
             format!("there is no format {found}"),
         ));
     }
-    Ok(())
+    check_algorithms(conn, path)
+}
+
+/// What another algorithm computed cannot be compared with what is declared:
+/// every URL would look new.
+fn check_algorithms(conn: &Connection, path: &Path) -> Result<()> {
+    let sql = "SELECT s.name, l.algorithm FROM ledger l JOIN asset_set s ON s.id = l.set_id
+        WHERE l.algorithm <> ? ORDER BY s.name LIMIT 1";
+    let other = conn
+        .query_row(sql, [ALGORITHM], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match other {
+        None => Ok(()),
+        Some((set, found)) => Err(StateError::UnknownAlgorithm {
+            path: path.to_owned(),
+            set,
+            found,
+            written_by: written_by(conn),
+            known: ALGORITHM,
+        }),
+    }
 }
 
 /// Brings an older format up to that after the last of `steps`, each in a

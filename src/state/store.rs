@@ -39,16 +39,19 @@ impl Store {
     /// and left alone.
     pub fn open(path: &Path, holder: &Holder, now_ms: i64) -> Result<Self> {
         let path = resolved(path);
-        let lock = Lock::take(&path, holder)?;
-        if !exists(&path)? {
-            create(&path, now_ms)?;
-        }
-        Ok(Self {
-            records: open_records(&path)?,
-            commit: None,
-            begins_past: false,
-            home: Some(Home::new(path, lock)?),
-        })
+        let open = || -> Result<Self> {
+            let lock = Lock::take(&path, holder)?;
+            if !exists(&path)? {
+                create(&path, now_ms)?;
+            }
+            Ok(Self {
+                records: open_records(&path)?,
+                commit: None,
+                begins_past: false,
+                home: Some(Home::new(path.clone(), lock)?),
+            })
+        };
+        open().map_err(|error| error.at(&path))
     }
 
     /// A state that is gone when it is dropped, for `--since`.
@@ -87,6 +90,14 @@ impl Store {
     /// Runs `work` as one durable transaction; the serial grows if it changed
     /// anything.
     pub(super) fn write<T>(&mut self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+        let written = self.transact(work);
+        written.map_err(|error| match &self.home {
+            Some(home) => error.at(home.path()),
+            None => error,
+        })
+    }
+
+    fn transact<T>(&mut self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
         let transaction = self
             .records
             .connection_mut()
@@ -122,18 +133,20 @@ impl Reader {
     /// or locks it, and makes do with a folder that cannot be written.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         let path = resolved(path);
-        if !exists(&path)? {
-            return Ok(None);
-        }
-        let conn = match snapshot(&path) {
-            // Without a log nobody writes, so the file itself is all there is.
-            Err(error) if cannot_share(&error) && !has_log(&path) => immutable(&path)?,
-            other => other?,
+        let open = || -> Result<Option<Self>> {
+            if !exists(&path)? {
+                return Ok(None);
+            }
+            let conn = match snapshot(&path) {
+                // Without a log nobody writes, so the file itself is all there is.
+                Err(error) if cannot_share(&error) && !has_log(&path) => immutable(&path)?,
+                other => other?,
+            };
+            schema::check(&conn, &path)?;
+            let records = Records::new(conn)?;
+            Ok(Some(Self { records }))
         };
-        schema::check(&conn, &path)?;
-        Ok(Some(Self {
-            records: Records::new(conn)?,
-        }))
+        open().map_err(|error| error.at(&path))
     }
 }
 
@@ -172,19 +185,15 @@ pub(super) fn exists(path: &Path) -> Result<bool> {
             what: "is not a regular file".to_owned(),
             cure: "name a file with `--state`",
         }),
-        Ok(found) if found.len() == 0 => Err(StateError::damaged(
-            "file",
-            path.display().to_string(),
-            "it is empty, which is not the same as absent",
-        )),
+        Ok(found) if found.len() == 0 => {
+            let what = "it is empty, which is not the same as absent";
+            Err(StateError::damaged("file", "length", what).at(path))
+        }
         Ok(_) => Ok(true),
         // Its log would be replayed into whatever file came to stand there.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && has_log(path) => {
-            Err(StateError::damaged(
-                "file",
-                path.display().to_string(),
-                "it is gone, but its log `-wal` is still there",
-            ))
+            let what = "the file is gone, but its log is still there";
+            Err(StateError::damaged("log", "`-wal`", what).at(path))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(StateError::io("read", path)(error)),
@@ -280,8 +289,8 @@ fn immutable(path: &Path) -> Result<Connection> {
 
 /// Whether the shared memory that readers of a log need could not be had.
 fn cannot_share(error: &StateError) -> bool {
-    matches!(error, StateError::Sqlite(error) if matches!(
-        error.sqlite_error_code(),
+    matches!(error, StateError::Sqlite { source, .. } if matches!(
+        source.sqlite_error_code(),
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
     ))
 }
@@ -358,7 +367,10 @@ mod tests {
         conn.query_row("PRAGMA max_page_count = 60", [], |_| Ok(()))
             .unwrap();
         let error = begin(&mut store, "large", 50_000).unwrap_err();
-        assert!(matches!(error, StateError::Full(_)), "{error:?}");
+        assert!(
+            matches!(error, StateError::Full { path: Some(_), .. }),
+            "{error:?}"
+        );
         assert_eq!((store.sets().unwrap(), store.meta().unwrap()), before);
         begin(&mut store, "small", 20).unwrap();
         drop(store);

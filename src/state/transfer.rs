@@ -44,8 +44,8 @@ pub fn export(path: &Path, to: &Path) -> Result<()> {
         });
     }
     let conn = store::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    schema::check(&conn, &path)?;
-    copy(&conn, to)
+    let copied = schema::check(&conn, &path).and_then(|()| copy(&conn, to));
+    copied.map_err(|error| error.at(&path))
 }
 
 /// Writes everything `conn` sees to a new file `to`, whole or not at all.
@@ -58,7 +58,11 @@ pub(super) fn copy(conn: &Connection, to: &Path) -> Result<()> {
         what: format!("`{}` is not valid Unicode", to.display()),
         cure: "name another file",
     })?;
-    conn.execute("VACUUM INTO ?", [name])?;
+    let written = conn.execute("VACUUM INTO ?", [name]);
+    written.map_err(|error| match error.into() {
+        full @ StateError::Full { .. } => full.at(to),
+        other => other,
+    })?;
     store::publish(&draft, to)
 }
 
@@ -74,9 +78,11 @@ pub fn check(path: &Path) -> Result<Vec<StateError>> {
         Err(damage @ StateError::Damaged { .. }) => return Ok(vec![damage]),
         Err(error) => return Err(error),
     };
+    let path = store::resolved(path);
     let mut findings = Vec::new();
-    examine(&reader, &mut findings)?;
-    Ok(findings)
+    examine(&reader, &mut findings).map_err(|error| error.at(&path))?;
+    let named = findings.into_iter().map(|found| found.at(&path));
+    Ok(named.collect())
 }
 
 impl Store {
@@ -92,7 +98,8 @@ impl Store {
             .ok_or_else(|| StateError::Absent {
                 path: from.to_owned(),
             })?
-            .meta()?;
+            .meta()
+            .map_err(|error| error.at(from))?;
         let ours = self.meta()?;
         if !is_forced && ours.serial > 0 {
             if theirs.lineage != ours.lineage {

@@ -1,5 +1,6 @@
 //! The courier: makes the calls of one errand, with secrets read for it alone.
 
+use super::origin::Origin;
 use super::secret::{self, SecretError};
 use super::transport::{FaultKind, Transport};
 use crate::batch::Ticket;
@@ -38,13 +39,13 @@ pub enum Delivery {
 pub struct Courier {
     transport: Transport,
     /// Endpoints that the operator allows besides the providers' own.
-    allowed: Vec<String>,
+    allowed: Vec<Origin>,
 }
 
 impl Courier {
     /// A courier that brings credentials to known endpoints and to `allowed`
-    /// ones, each a scheme and authority such as `https://ips.example:8443`.
-    pub fn new(transport: Transport, allowed: Vec<String>) -> Self {
+    /// ones.
+    pub fn new(transport: Transport, allowed: Vec<Origin>) -> Self {
         Self { transport, allowed }
     }
 
@@ -52,8 +53,8 @@ impl Courier {
     /// credentials, and they can be read.
     pub fn preflight(&self, provider: &dyn Provider) -> Result<Credentials, (HaltKind, Reason)> {
         let endpoint = provider.endpoint();
-        if !provider.is_known_endpoint() && !self.allowed.iter().any(|allowed| allowed == endpoint)
-        {
+        let is_allowed = |allowed: &Origin| allowed.as_str() == endpoint;
+        if !provider.is_known_endpoint() && !self.allowed.iter().any(is_allowed) {
             let message = format!(
                 "`{endpoint}` is not one of the provider's own hosts, so no credentials were sent to it; \
                  if it is meant, allow it with `--allow-endpoint {endpoint}`"

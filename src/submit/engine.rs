@@ -21,6 +21,7 @@ use super::stop::Stop;
 use crate::batch::Ticket;
 use crate::batch::journal::{BatchNo, OpenBatch};
 use crate::batch::lane::Next;
+use crate::batch::verdict::Reason;
 use crate::digest::Digest;
 use crate::plan::recorded::{LedgerId, TargetId};
 use crate::state::{StateError, Step, Store};
@@ -43,6 +44,8 @@ pub struct Submitter {
     /// Whose batches `step.open` holds, in its order.
     pub(super) opening: Vec<(TargetId, Ticket)>,
     pub(super) halts: BTreeMap<TargetId, Halted>,
+    /// What went wrong with the last call to each target, where something did.
+    pub(super) faults: BTreeMap<TargetId, Reason>,
     inbox_due_ms: i64,
     done: u64,
 }
@@ -60,6 +63,7 @@ impl Submitter {
             step: Step::default(),
             opening: Vec::new(),
             halts: BTreeMap::new(),
+            faults: BTreeMap::new(),
             inbox_due_ms: 0,
             done: 0,
         }
@@ -180,7 +184,11 @@ impl Submitter {
 
     /// What every lane has done since this was last called.
     pub fn reports(&mut self) -> Vec<LaneReport> {
-        self.outbound.iter_mut().map(Outbound::report).collect()
+        let faults = &self.faults;
+        let outbound = self.outbound.iter_mut();
+        outbound
+            .map(|outbound| outbound.report(faults.get(&outbound.target)))
+            .collect()
     }
 
     /// Asks every lane what goes next, journals it in one transaction, and

@@ -93,6 +93,10 @@ impl Submitter {
 
     fn settle(&mut self, flight: Flight, delivery: Delivery, now_ms: i64, random: f64) {
         let target = flight.target;
+        match fault(&delivery) {
+            Some(reason) => self.faults.insert(target, reason),
+            None => self.faults.remove(&target),
+        };
         let Some(outbound) = self.lane_of_mut(target) else {
             return;
         };
@@ -164,5 +168,27 @@ fn defect() -> Reason {
         code: "internal error".to_owned(),
         message: "freshen failed while it read the answer; this is a defect, please report it"
             .to_owned(),
+    }
+}
+
+/// What went wrong, where something did; being refused is an answer.
+fn fault(delivery: &Delivery) -> Option<Reason> {
+    match delivery {
+        Delivery::Verdict(verdict) => match verdict {
+            Verdict::Learned(_)
+            | Verdict::Accepted { .. }
+            | Verdict::Refused { .. }
+            | Verdict::TooLarge(_) => None,
+            Verdict::Throttled { reason, .. }
+            | Verdict::Transient(reason)
+            | Verdict::Unauthorized(reason)
+            | Verdict::Misconfigured(reason)
+            | Verdict::NotUnderstood(reason) => Some(reason.clone()),
+        },
+        Delivery::Lost(message) => Some(Reason {
+            code: "no answer".to_owned(),
+            message: message.clone(),
+        }),
+        Delivery::Unsent(reason) | Delivery::Halted(_, reason) => Some(reason.clone()),
     }
 }

@@ -7,6 +7,7 @@ mod flight;
 mod halts;
 pub mod limits;
 pub mod observer;
+pub mod origin;
 pub mod outbound;
 pub mod secret;
 pub mod stop;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::lane::{Halt, Lane, Tally};
-use crate::batch::verdict::Facts;
+use crate::batch::verdict::{Facts, Reason};
 use crate::plan::recorded::TargetId;
 use crate::provider::Provider;
 use crate::state::{self, TargetRecord};
@@ -43,12 +43,13 @@ impl Outbound {
         }
     }
 
-    /// What it has done since it was last asked.
-    pub(super) fn report(&mut self) -> LaneReport {
+    /// What it has done since it was last asked; `fault` is its last one.
+    pub(super) fn report(&mut self, fault: Option<&Reason>) -> LaneReport {
         LaneReport {
             cdn: self.cdn.clone(),
             tally: self.lane.take_tally(),
             halt: self.lane.halt().cloned(),
+            fault: fault.cloned(),
             retry_at_ms: self.lane.retry().0,
         }
     }
@@ -63,6 +64,8 @@ pub struct LaneReport {
     pub tally: Tally,
     /// Why it stopped, if it did.
     pub halt: Option<Halt>,
+    /// What went wrong with its last call, where something did.
+    pub fault: Option<Reason>,
     /// When it may go on, where it has to wait.
     pub retry_at_ms: Option<i64>,
 }

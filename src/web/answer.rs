@@ -82,7 +82,7 @@ impl From<StateError> for Refusal {
     fn from(error: StateError) -> Self {
         let status = match &error {
             StateError::Unknown { .. } => StatusCode::NOT_FOUND,
-            StateError::Absent { .. } | StateError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            StateError::Absent { .. } | StateError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let hint = error.hint();

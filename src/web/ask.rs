@@ -136,8 +136,14 @@ pub(super) async fn resume(
     Extension(peer): Extension<Peer>,
     Body(held): Body<Held>,
 ) -> Answer<Asked> {
-    let ask = wanted::resumption(held.into());
-    served.aside(move |app| leave(app, &ask, peer)).await
+    let work = served.aside(move |app| {
+        let ask = {
+            let (declared, reader) = (app.declared()?, app.reader()?);
+            wanted::resumption(&declared, Some(&reader), held.into())?
+        };
+        leave(app, &ask, peer)
+    });
+    work.await
 }
 
 pub(super) async fn approve(

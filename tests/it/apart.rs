@@ -1,6 +1,5 @@
 //! One target's trouble never holds up another.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use freshen::batch::lane::{HaltKind, Lane, Settings};
@@ -240,7 +239,7 @@ fn defective(store: &mut Store) -> Outbound {
         settle_ms: 0,
         cdn: Digest::of(b""),
     };
-    let budget = Budget::new(&RateLimit::default(), &BTreeMap::new());
+    let budget = Budget::full(&RateLimit::default());
     let mut lane = Lane::new(settings, budget, None, 0);
     let source = Box::new(ListSource::new([(key, "https://a/x".into())]));
     let ledger = store.sets().unwrap()[0].ledgers["defective"].id;

@@ -997,6 +997,20 @@ fn s2_credentials_go_to_no_host_that_is_not_allowed() {
         &says,
     );
     assert_eq!(world.sent(), [""; 0]);
+    for form in [
+        "https://ips.invalid/",
+        "https://IPS.invalid:443",
+        "https://ips.invalid/ips",
+    ] {
+        let arguments = ["reconcile", "--max-time", "1s", "--allow-endpoint", form];
+        let run = world.freshen(&arguments);
+        check_says(label, &arguments, &run, 4, &[]);
+        assert!(
+            !run.stdout.contains("not one of the provider's own"),
+            "{form}: {}",
+            run.stdout
+        );
+    }
     fs::remove_file(world.path("other.yaml")).unwrap();
     world.check_nothing_lost(label);
 }
@@ -1109,8 +1123,23 @@ fn c1_24_a_url_of_two_sets_goes_once() {
     for name in ["one", "two"] {
         world.write(&format!("{name}.yaml"), set(name, "  assets: [shared]\n"));
     }
-    assert_eq!(world.freshen(&["validate"]).code, 0);
-    assert_eq!(world.freshen(&["reconcile"]).code, 0);
+    let says = [
+        "the set `two` declares `https://",
+        "/shared`, as the set `one` does at ./manifests/one.yaml:3",
+        "manifests/two.yaml:3",
+        "declare it in one of them",
+    ];
+    let validated = world.freshen(&["validate"]);
+    check_says("c1_24", &["validate"], &validated, 0, &says);
+    for quiet in ["plan", "reconcile"] {
+        let run = world.freshen(&[quiet]);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+        assert!(
+            !run.stdout.contains("as the set `one` does"),
+            "{}",
+            run.stdout
+        );
+    }
     assert_eq!(world.sent(), [url("shared")]);
 }
 
@@ -1617,7 +1646,8 @@ cp small/freshen.db after.db; exit $code";
         ));
     }
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("no space left"), "{told}");
+    assert!(told.contains("no space left for the state `"), "{told}");
+    assert!(told.contains("small/freshen.db"), "{told}");
     assert!(told.contains("hint: make room and run again"), "{told}");
     assert_eq!(world.sent(), [""; 0]);
     fs::rename(world.home.path().join("after.db"), state(&world)).unwrap();
@@ -1676,17 +1706,15 @@ fn c2_48_a_damaged_state_is_refused_and_left_alone() {
             &mut world,
             label,
             &[
-                "the state is damaged",
+                "the state is damaged: `",
+                "/freshen.db`: ",
                 "`freshen state check` lists all damage",
             ],
         );
-        check_says(
-            label,
-            &["plan"],
-            &world.freshen(&["plan"]),
-            1,
-            &["the state is damaged"],
-        );
+        for reader in ["plan", "status", "history"] {
+            let says = ["the state is damaged: `", "/freshen.db`: "];
+            check_says(label, &[reader], &world.freshen(&[reader]), 1, &says);
+        }
         assert_eq!(
             fs::read(state(&world)).unwrap(),
             damaged,
@@ -1715,6 +1743,50 @@ fn c2_49_c2_60_a_state_of_a_newer_format_is_refused_by_name() {
     assert_eq!(fs::read(state(&world)).unwrap(), newer, "left untouched");
     fs::write(state(&world), sound).unwrap();
     check_goes_on(&mut world, "c2_60");
+}
+
+#[test]
+fn damage_found_while_reading_names_the_file_too() {
+    let world = World::settled();
+    let file = rusqlite::Connection::open(state(&world)).unwrap();
+    file.execute_batch("UPDATE bucket SET digest = zeroblob(32)")
+        .unwrap();
+    drop(file);
+    declare_new(&world);
+    let says = ["the state is damaged: `", "/freshen.db`: bucket ledger "];
+    for command in ["plan", "reconcile"] {
+        let run = world.freshen(&[command]);
+        check_says("damage", &[command], &run, 1, &says);
+    }
+    let check = ["state", "check"];
+    check_says("damage", &check, &world.freshen(&check), 4, &says);
+}
+
+#[test]
+fn a_ledger_of_an_unknown_algorithm_is_refused_by_name_and_left_alone() {
+    let mut world = World::settled();
+    let sound = fs::read(state(&world)).unwrap();
+    let file = rusqlite::Connection::open(state(&world)).unwrap();
+    file.execute_batch(
+        "UPDATE ledger SET algorithm = 'freshen-2'; UPDATE meta SET written_by = '9.1.0';
+         PRAGMA wal_checkpoint(TRUNCATE)",
+    )
+    .unwrap();
+    drop(file);
+    let later = fs::read(state(&world)).unwrap();
+    let says = [
+        "by the algorithm `freshen-2`, written by freshen 9.1.0",
+        "/freshen.db`",
+        "this freshen knows `freshen-1`",
+        "use freshen 9.1.0 or later",
+    ];
+    check_no_start(&mut world, "algorithm", &says);
+    for reader in ["plan", "status"] {
+        check_says("algorithm", &[reader], &world.freshen(&[reader]), 1, &says);
+    }
+    assert_eq!(fs::read(state(&world)).unwrap(), later, "left untouched");
+    fs::write(state(&world), sound).unwrap();
+    check_goes_on(&mut world, "algorithm");
 }
 
 #[test]

@@ -79,6 +79,9 @@ fn a_wrong_command_line_exits_with_64() {
         &["suspend", "--all", "--set", "bags"],
         &["invalidate"],
         &["schema", "nonsense"],
+        &["reconcile", "--allow-endpoint", "ips.example"],
+        &["reconcile", "--allow-endpoint", "http://ips.example"],
+        &["invalidate", "--url", "x", "--allow-endpoint", "*"],
     ] {
         let wrong = freshen(Path::new("."), arguments);
         assert_eq!(
@@ -169,6 +172,22 @@ fn github_gets_annotations_a_summary_and_an_output() {
             .unwrap()
             .starts_with("### Plan\n")
     );
+}
+
+#[test]
+fn files_of_github_that_cannot_be_written_change_no_result() {
+    let folder = with(MANIFESTS);
+    let missing = folder.path().join("missing/file");
+    let plan = run(command(folder.path())
+        .env("GITHUB_STEP_SUMMARY", &missing)
+        .env("GITHUB_OUTPUT", &missing)
+        .args(["plan", "-o", "github"]));
+    assert_eq!(plan.code, 0, "{}", plan.stderr);
+    assert!(plan.stdout.contains("Plan: 2 URLs"), "{}", plan.stdout);
+    for variable in ["$GITHUB_STEP_SUMMARY", "$GITHUB_OUTPUT"] {
+        let warning = format!("warning: failed to write to {variable}, `");
+        assert!(plan.stderr.contains(&warning), "{}", plan.stderr);
+    }
 }
 
 /// Manifests that try to speak for us in a job's log and on its page.

@@ -37,7 +37,7 @@ fn flow_1_a_first_run_of_520_000_urls_waits_for_approval_and_survives_a_kill() {
     );
     let said = world.ends(3, &["plan", "-v"]);
     for part in [
-        "520,000 URLs blocked: 520 calls, about 1 d 14 h at the declared rate",
+        "520,000 URLs blocked: 520 calls, about 1 d 16 h at the declared rate",
         &format!("{ROOT}/sku0?wid=000"),
         "and 519,980 more",
         "freshen approve",
@@ -208,6 +208,31 @@ fn flow_4_one_asset_goes_now_while_500_batches_wait() {
 }
 
 #[test]
+fn flow_4_one_asset_goes_now_at_the_default_rate_too() {
+    let world = World::new("# no rateLimit, so the default one\n  batch: { maxUrls: 10 }");
+    world.set("one", "  assets: [urgent]");
+    world.ends(0, &["state", "adopt", "one"]);
+    world.write("manifests/skus.txt", &ids("sku", 5_000));
+    world.set("many", "  assetsFrom: [{ file: skus.txt, type: Image }]");
+    let mut long = world.start(&["reconcile"]);
+    // Four, after the look-up of the company; then a call every ten seconds.
+    world.wait_until("all that may go at once", |world| {
+        world.accepted().len() >= 4
+    });
+    let asked = Instant::now();
+    world.ends(0, &["invalidate", "--asset", "urgent"]);
+    let urgent = vec![format!("{ROOT}/urgent")];
+    world.wait_until("the urgent one", |world| world.accepted().contains(&urgent));
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        asked.elapsed()
+    );
+    long.kill().unwrap();
+    long.wait().unwrap();
+}
+
+#[test]
 fn flow_5_a_truncated_and_restored_file_of_ids_sends_nothing() {
     let world = World::new("");
     world.write("manifests/skus.txt", &ids("sku", 500));
@@ -301,7 +326,7 @@ fn flow_6_an_approval_from_before_the_state_was_lost_lets_nothing_through() {
     world.remove("freshen.db");
     assert_eq!(world.sends(3).len(), 0, "by annotation");
     let approving = ["reconcile", "--approve", &id];
-    assert_eq!(world.sends_by(3, &approving).len(), 0, "by flag");
+    assert_eq!(world.sends_by(4, &approving).len(), 0, "by flag");
     let id = plan_id(&world.ends(3, &["plan"]));
     let approving = ["reconcile", "--approve", &id];
     assert_eq!(items(&world.sends_by(0, &approving)).len(), 12_000);

@@ -48,6 +48,7 @@ mod site;
 mod soak;
 mod state;
 mod systemd;
+mod told;
 mod watching;
 mod web;
 mod wires;

@@ -294,7 +294,7 @@ fn reading(halted: Option<HaltKind>, retry_at_ms: Option<i64>) -> Reading {
         }],
         urls: Vec::new(),
     };
-    let mut budget = Budget::new(&rate, &BTreeMap::new());
+    let mut budget = Budget::full(&rate);
     budget.debit(1, NOW);
     budget.debit(1, NOW);
     Reading {

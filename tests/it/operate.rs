@@ -138,6 +138,23 @@ fn what_is_older_than_the_history_is_kept_goes_with_the_next_reconcile() {
     assert_eq!(batches(&world), [2]);
 }
 
+#[test]
+fn a_finished_run_ends_well_although_old_history_cannot_be_forgotten() {
+    let world = settled();
+    let conn = rusqlite::Connection::open(world.folder().join("freshen.db")).unwrap();
+    conn.execute_batch(
+        "UPDATE batch SET opened_ms = 0, closed_ms = 0;
+         CREATE TRIGGER kept BEFORE DELETE ON batch BEGIN SELECT RAISE(ABORT, 'kept'); END",
+    )
+    .unwrap();
+    drop(conn);
+    let run = world.freshen(&["reconcile"]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("Reconciled"), "{}", run.stdout);
+    let warning = "warning: old history was not forgotten: ";
+    assert!(run.stderr.starts_with(warning), "{}", run.stderr);
+}
+
 /// The numbers of the batches that the history shows.
 fn batches(world: &World) -> Vec<i64> {
     let history = world.freshen(&["history", "-o", "json"]).stdout;

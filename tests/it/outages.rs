@@ -153,6 +153,26 @@ fn check_rates(store: &Store, rates: &[(u64, i64, bool)]) {
     }
 }
 
+#[test]
+fn an_edited_rate_gives_nothing_back() {
+    let (site, sandbox) = (Site::new(3), start());
+    let mut store = site.store();
+    site.set("bags", &[assets("bag", 60)]);
+    let mut calls_within_a_minute = |rate: &str| {
+        let rate = format!("rateLimit: {{ requests: {rate}, urls: 100000/1h }}");
+        site.cdn("dm", &sandbox, &["batch: { maxUrls: 1 }", &rate]);
+        let before = invalidations(&sandbox).len();
+        site.reconcile_within(MINUTE_MS, &mut store);
+        invalidations(&sandbox).len() - before
+    };
+    assert_eq!(calls_within_a_minute("10/1h"), 9);
+    assert_eq!(calls_within_a_minute("20/1h"), 0);
+    assert_eq!(calls_within_a_minute("200/10h"), 0);
+    assert_eq!(calls_within_a_minute("5/1h"), 0);
+    site.clock.advance(HOUR_MS);
+    assert_eq!(calls_within_a_minute("5/1h"), 4);
+}
+
 /// That an answer which says "not now" holds the next call back for `wait_ms`.
 fn check_throttled(failure: Failure, wait_ms: i64) {
     let (site, sandbox) = (Site::new(3), start());

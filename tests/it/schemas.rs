@@ -110,7 +110,7 @@ fn every_kind_of_alert_fits_its_schema_and_so_does_the_documented_one() {
 }
 
 /// What a run wrote, which must fit the committed schema of that name.
-fn fits(name: &str, run: &Run) -> Value {
+pub(crate) fn fits(name: &str, run: &Run) -> Value {
     let value: Value = serde_json::from_str(&run.stdout)
         .unwrap_or_else(|error| panic!("{name}: {error}: {}", run.stderr));
     conforms(name, &value);

@@ -43,11 +43,12 @@ pub fn explain(
     if let Some(holder) = &moment.holder {
         leave_to(holder, &mut urls);
     }
-    let obstacles = match found_as {
-        None | Some(Found::Path) => {
-            absent::obstacles(declared, &failed, records, subject, moment.now_ms)?
-        }
-        _ => Vec::new(),
+    let (obstacles, sent) = match found_as {
+        None | Some(Found::Path) => (
+            absent::obstacles(declared, &failed, records, subject, moment.now_ms)?,
+            past.sent_on_request(subject)?,
+        ),
+        _ => Default::default(),
     };
     let asked = Asked {
         subject,
@@ -58,7 +59,7 @@ pub fn explain(
         },
     };
     Ok(Explanation {
-        report: report(asked, found_as, urls, obstacles),
+        report: report((asked, found_as), urls, obstacles, sent),
         is_incomplete: !failed.is_empty(),
     })
 }

@@ -1,5 +1,6 @@
 //! What keeps a URL that is to be sent from being sent, and what to do then.
 
+use crate::batch::rate::{Budget, Class};
 use crate::declare::{Cdn, DeclaredSet};
 use crate::plan::policy::Limit;
 use crate::plan::{Bootstrap, Hold, SetPlan, TargetPlan};
@@ -30,7 +31,7 @@ pub(super) struct Circumstances<'a> {
 pub(super) fn all(about: &Circumstances<'_>) -> Vec<Obstacle> {
     let waits = [held_back(about), limit(about)];
     let holds = suspended(about).into_iter().chain(not_before(about));
-    let target = [halted(about), retry(about)];
+    let target = [halted(about), retry(about).or_else(|| rate(about))];
     let all = waits.into_iter().flatten().chain(holds);
     all.chain(target.into_iter().flatten()).collect()
 }
@@ -125,8 +126,10 @@ fn halted(about: &Circumstances<'_>) -> Option<Obstacle> {
     let halt = about.recorded?.halted.as_ref()?;
     let since = instant(halt.at_ms);
     let detail = format!(
-        "Failed to invalidate CDN cache: {}: {} ({since})",
-        halt.kind, halt.message
+        "{}: {}: {} ({since})",
+        report::FAILED,
+        halt.kind,
+        halt.message
     );
     let what = match halt.kind.as_str() {
         "unauthorized" => "the credentials of Cdn",
@@ -146,6 +149,21 @@ fn retry(about: &Circumstances<'_>) -> Option<Obstacle> {
         attempts => format!("after {}", counted(u64::from(attempts), "failure")),
     };
     let detail = format!("Cdn `{}` waits until {at}, {why}", about.cdn.name);
+    let next = format!("freshen reconcile, from {at} on");
+    Some(obstacle(ObstacleKind::Waiting, detail, next))
+}
+
+/// The declared rate says when the next call may go; which items are in it is
+/// for the order of sets to say.
+fn rate(about: &Circumstances<'_>) -> Option<Obstacle> {
+    let target = about.recorded.filter(|target| target.halted.is_none())?;
+    let budget = Budget::new(&about.cdn.rate, &target.tats, about.now_ms);
+    let next_ms = budget.earliest_ms(Class::Planned, 1, about.now_ms);
+    let at = instant(Some(next_ms).filter(|at_ms| *at_ms > about.now_ms)?);
+    let detail = format!(
+        "the declared rate of Cdn `{}` lets its next call go at {at}",
+        about.cdn.name
+    );
     let next = format!("freshen reconcile, from {at} on");
     Some(obstacle(ObstacleKind::Waiting, detail, next))
 }

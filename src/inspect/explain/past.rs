@@ -167,6 +167,16 @@ impl<'a> Past<'a> {
         })
     }
 
+    /// When a URL that nothing yields was last sent all the same, Cdn by Cdn.
+    pub(super) fn sent_on_request(&self, url: &str) -> Result<Vec<String>, StateError> {
+        let mut sent = Vec::new();
+        for cdn in self.declared.cdns.values() {
+            let last = self.last_sent(key(cdn, url), cdn.provider.target())?;
+            sent.extend(last.map(|last| format!("to {} {last}", cdn.name)));
+        }
+        Ok(sent)
+    }
+
     /// When the item last went out, in which batch, and what came of it.
     fn last_sent(&self, key: Key, target: &str) -> Result<Option<String>, StateError> {
         let Some(records) = self.records else {
