@@ -32,6 +32,7 @@ struct Soak {
     seed: u64,
     /// By set: the revision that its URLs carry.
     revisions: BTreeMap<u64, u64>,
+    accepted_at_trouble: usize,
 }
 
 impl Soak {
@@ -41,6 +42,7 @@ impl Soak {
             world,
             seed: seed | 1,
             revisions: (0..SETS).map(|set| (set, 0)).collect(),
+            accepted_at_trouble: 0,
         };
         for set in 0..SETS {
             soak.declare(set);
@@ -105,7 +107,14 @@ impl Soak {
         fs::rename(folder.join("aside"), folder.join("manifests")).unwrap();
     }
 
+    /// Fails the next two calls, once the CDN has recovered from the last two:
+    /// without end, waits would grow as they should, and little would happen.
     fn trouble(&mut self) {
+        let accepted = self.world.accepted().len();
+        if accepted == self.accepted_at_trouble {
+            return;
+        }
+        self.accepted_at_trouble = accepted;
         let failure = match self.chance(5) {
             0 => Failure::Code(30_000),
             1 => Failure::Status {
