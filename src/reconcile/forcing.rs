@@ -9,6 +9,7 @@ use super::asks::{ADHOC, ADHOC_LIMIT};
 use crate::declare::{Cdn, Declared, DeclaredSet};
 use crate::digest::{Entry, ItemKind, Key};
 use crate::expand::Expansion;
+use crate::manifest::OnCreate;
 use crate::plan::policy::Limit;
 use crate::plan::recorded::RecordedSet;
 use crate::resolve::glob;
@@ -41,7 +42,8 @@ pub struct Selected<'a> {
     pub cdn: &'a Cdn,
     /// Sorted.
     pub keys: Vec<Key>,
-    /// All that the set desires there.
+    /// All that the set desires there, where a first sight of it is adopted;
+    /// else empty, since nobody needs it.
     pub desired: Vec<Entry>,
 }
 
@@ -132,34 +134,33 @@ pub fn select<'a>(
         .flatten()
         .map(String::as_str)
         .collect();
-    let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
     let mut selected = Vec::new();
     let sets = declared.sets.values();
     for set in sets.filter(|set| selection.set.as_ref().is_none_or(|name| *name == set.name)) {
         let Some(expansion) = set.expand().expansion else {
             continue;
         };
-        let matched = matching(&expansion, selection, &urls);
-        known.extend(
-            matched
-                .iter()
-                .filter(|url| urls.contains(url.as_str()))
-                .cloned(),
-        );
-        for name in set.tiers.iter().flatten() {
-            let is_meant = selection.cdn.as_ref().is_none_or(|cdn| cdn == name);
-            let Some(cdn) = declared
-                .cdns
-                .get(name)
-                .filter(|_| is_meant && !matched.is_empty())
-            else {
+        let names = set.tiers.iter().flatten();
+        let meant = names.filter(|name| selection.cdn.as_ref().is_none_or(|cdn| cdn == *name));
+        let cdns: Vec<&Cdn> = meant.filter_map(|name| declared.cdns.get(name)).collect();
+        let mut keys: Vec<Vec<Key>> = vec![Vec::new(); cdns.len()];
+        for_each_match(&expansion, selection, &urls, |url| {
+            known.extend(urls.get(url));
+            for (cdn, keys) in cdns.iter().zip(&mut keys) {
+                keys.push(Key::of(ItemKind::Url, cdn.wire.item(url.as_bytes())));
+            }
+        });
+        for (cdn, mut keys) in cdns.into_iter().zip(keys) {
+            if keys.is_empty() {
                 continue;
-            };
-            let key = |url: &String| Key::of(ItemKind::Url, cdn.wire.item(url.as_bytes()));
-            let mut keys: Vec<Key> = matched.iter().map(key).collect();
+            }
             keys.sort_unstable();
             keys.dedup();
-            let desired = expansion.entries(&cdn.wire);
+            let desired = match set.on_create {
+                OnCreate::Adopt => expansion.entries(&cdn.wire),
+                OnCreate::Invalidate => Vec::new(),
+            };
             selected.push(Selected {
                 set,
                 cdn,
@@ -168,28 +169,30 @@ pub fn select<'a>(
             });
         }
     }
-    let undeclared = urls
-        .iter()
-        .filter(|url| !known.contains(**url))
-        .map(|url| (*url).to_owned());
+    let undeclared = urls.difference(&known).map(|url| (*url).to_owned());
     (selected, undeclared.collect())
 }
 
-fn matching(expansion: &Expansion, selection: &Selection, urls: &BTreeSet<&str>) -> Vec<String> {
-    let mut matched = Vec::new();
-    let mut take = |url: &str| {
+/// Calls `take` with each URL that `selection` names, `urls` being those that
+/// it lists; there may be ten million of them, so none is kept.
+fn for_each_match(
+    expansion: &Expansion,
+    selection: &Selection,
+    urls: &BTreeSet<&str>,
+    mut take: impl FnMut(&str),
+) {
+    let mut offer = |url: &str| {
         let is_named = selection.urls.is_none() || urls.contains(url);
         let is_matched = selection
             .pattern
             .as_ref()
             .is_none_or(|pattern| glob::is_match(pattern.as_bytes(), url.as_bytes()));
         if is_named && is_matched {
-            matched.push(url.to_owned());
+            take(url);
         }
     };
     match &selection.asset {
-        Some(asset) => expansion.for_each_of(asset, |url, _| take(url)),
-        None => expansion.for_each(|url, _| take(url)),
+        Some(asset) => expansion.for_each_of(asset, |url, _| offer(url)),
+        None => expansion.for_each(|url, _| offer(url)),
     }
-    matched
 }

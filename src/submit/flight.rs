@@ -151,6 +151,10 @@ impl Outbound {
         now_ms: i64,
         random: f64,
     ) -> Settled {
+        if let Delivery::Verdict(Verdict::Misconfigured(_)) = &delivery {
+            // What was looked up may be what is wrong: it is looked up anew.
+            self.facts.clear();
+        }
         match delivery {
             Delivery::Verdict(verdict) => self.lane.answered(ticket, verdict, now_ms, random),
             Delivery::Lost(message) => self.lane.lost(ticket, &message, now_ms, random),

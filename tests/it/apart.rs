@@ -290,3 +290,32 @@ async fn a_defect_in_a_codec_stops_its_own_target_and_loses_nothing() {
         "its outcome is unknown, so the next run decides"
     );
 }
+
+#[test]
+fn a_company_that_got_another_handle_is_looked_up_anew() {
+    let world = World::new("");
+    let first = Sandbox::start(Options::default()).unwrap();
+    let listen = first
+        .url()
+        .strip_prefix("http://")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let text = world.cdn("dynamic-media", "");
+    let text = text.replace(&world.sandbox.endpoint(), &first.endpoint());
+    world.write("manifests/cdn.yaml", &text);
+    world.set("set", "  assets: [a]");
+    world.ends(0, &["reconcile"]);
+    first.stop();
+    let second = Sandbox::start(Options {
+        listen,
+        company_handle: "c|7".to_owned(),
+        ..Options::default()
+    })
+    .unwrap();
+    world.set("set", "  assets: [a, b]");
+    world.ends(4, &["reconcile"]);
+    assert_eq!(second.accepted().len(), 0, "the old handle is nobody's");
+    world.ends(0, &["reconcile"]);
+    assert_eq!(second.accepted().len(), 1);
+}

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use freshen::reconcile::forcing::{self, Selection};
 use freshen::sandbox::{Options, Sandbox};
 
 use crate::flows::plan_id;
+use crate::site::{IMAGES, Site, UNLIMITED, assets};
 use crate::world::{ROOT, World, ids, items};
 
 fn urls<const N: usize>(ids: [&str; N]) -> Vec<String> {
@@ -211,4 +213,29 @@ fn everything_is_suspended_at_once() {
     assert_eq!(world.sends(4).len(), 0);
     world.ends(0, &["resume", "--all"]);
     assert_eq!(items(&world.sends(0)).len(), 4);
+}
+
+#[test]
+fn an_invalidation_looks_at_all_that_is_desired_only_where_that_is_adopted() {
+    let (site, sandbox) = (Site::new(3), Sandbox::start(Options::default()).unwrap());
+    site.cdn("dm", &sandbox, &[UNLIMITED]);
+    site.set("sent", &[assets("bag", 3)]);
+    site.set("adopted", &["onCreate: adopt".to_owned(), assets("hat", 4)]);
+    let declared = site.declared();
+    let url = format!("{IMAGES}/hat-0");
+    let nobodys = format!("{IMAGES}/shoe-0");
+    let counted = |selection: Selection| {
+        let (selected, undeclared) = forcing::select(&declared, &selection);
+        let found = selected.iter();
+        let found = found.map(|one| (one.set.name.clone(), one.keys.len(), one.desired.len()));
+        (found.collect::<Vec<_>>(), undeclared)
+    };
+    let all = [("adopted".to_owned(), 4, 4), ("sent".to_owned(), 3, 0)];
+    assert_eq!(counted(Selection::default()), (all.to_vec(), Vec::new()));
+    let named = Selection {
+        urls: Some(vec![url, nobodys.clone()]),
+        ..Selection::default()
+    };
+    let one = vec![("adopted".to_owned(), 1, 4)];
+    assert_eq!(counted(named), (one, vec![nobodys]));
 }
