@@ -191,6 +191,9 @@ pub(super) struct Reconcile {
     /// A host besides the provider's own that may be sent credentials
     #[arg(long, value_name = "ORIGIN")]
     pub(super) allow_endpoint: Vec<Origin>,
+    /// Write the metrics of this run to a file, for a collector of text files
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics_file: Option<PathBuf>,
     /// Send what differs from the manifests at this commit; keeps no state
     #[arg(long, value_name = "REF", conflicts_with = "plan")]
     pub(super) since: Option<String>,
@@ -302,6 +305,24 @@ pub(super) struct Invalidate {
     /// A host besides the provider's own that may be sent credentials
     #[arg(long, value_name = "ORIGIN")]
     pub(super) allow_endpoint: Vec<Origin>,
+    #[command(flatten)]
+    pub(super) wait: Wait,
+}
+
+/// `--wait`, of whatever a process that holds the state may have to act on.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// Wait for whoever holds the state to do it, and for all that is sent to
+    /// be accepted or refused; for 30m at most unless told otherwise
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "30m",
+        value_parser = super::duration::parse_ms
+    )]
+    pub(super) wait: Option<u64>,
 }
 
 /// `approve`.
@@ -310,12 +331,23 @@ pub(super) struct Approve {
     /// The plan's id, or its first 12 digits
     #[arg(value_name = "PLAN")]
     pub(super) plan: String,
+    #[command(flatten)]
+    pub(super) wait: Wait,
 }
 
 /// `suspend` and `resume`.
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
 pub(super) struct Scope {
+    #[command(flatten)]
+    pub(super) what: Suspended,
+    #[command(flatten)]
+    pub(super) wait: Wait,
+}
+
+/// What `suspend` and `resume` apply to.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(super) struct Suspended {
     /// This set
     #[arg(long, value_name = "NAME")]
     pub(super) set: Option<String>,

@@ -2,18 +2,19 @@
 //! holds the state, or by the command itself where nobody does.
 #![expect(
     clippy::disallowed_methods,
-    reason = "reads URLs from a file; names who asks; waits for the holder"
+    reason = "reads URLs from a file; names who asks"
 )]
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::args::{Approve, Global, Invalidate, Scope as ScopeArguments};
+use super::args::{Approve, Global, Invalidate, Scope as ScopeArguments, Suspended};
 use super::exit::{Exit, Failure};
 use super::output::{self, Output};
+use super::progress::Meter;
 use super::reconcile;
+use super::waiting::{self, Awaited};
 use super::workspace::{self, failed_on_state, refused};
 use crate::declare::Declared;
 use crate::inspect::wanted;
@@ -21,16 +22,11 @@ use crate::reconcile::Options;
 use crate::reconcile::asks::Ask;
 use crate::reconcile::forcing::Selection;
 use crate::reconcile::{inbox, planning};
-use crate::report::answer::{self, Answer};
+use crate::report::answer::Answer;
 use crate::report::cure::Cure;
 use crate::report::status;
-use crate::state::{self, Records, Scope, Store};
+use crate::state::{self, Scope, Store};
 use crate::submit::stop::Stop;
-
-/// A holder acts within a second; one that is busy planning takes longer, and
-/// is not waited for.
-const HOLDER_LOOKS: u32 = 30;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// What `invalidate` may take where nobody else holds the state.
 const MAX_TIME_MS: i64 = 30 * 60 * 1000;
@@ -56,10 +52,10 @@ pub(super) fn invalidate(
         let reader = workspace::reader(global)?;
         wanted::invalidation(&declared, reader.as_deref(), selection).map_err(refused)?
     };
-    let mut asked = ask_for(&declared, global, "invalidate", &ask)?;
+    let wait = arguments.wait.wait;
+    let mut asked = ask_for(&declared, global, ("invalidate", &ask), wait)?;
     let Some(mut store) = asked.store.take() else {
-        output.report(&answer::report(asked.answer), None)?;
-        return Ok(Exit::Fine);
+        return waiting::tell(global, output, asked.answer, wait);
     };
     output::note(&asked.answer.text);
     let options = Options {
@@ -71,7 +67,9 @@ pub(super) fn invalidate(
         max_time_ms: MAX_TIME_MS,
         stop: Stop::default(),
     };
-    let outcome = reconcile::submit(&declared, &mut store, &options, &arguments.allow_endpoint)?;
+    let mut meter = Meter::new();
+    let tools = (&*arguments.allow_endpoint, &mut meter);
+    let outcome = reconcile::submit(&declared, &mut store, &options, tools)?;
     reconcile::finish(&declared, &mut store, (&outcome, &Cure::Approve), output)
 }
 
@@ -90,7 +88,8 @@ pub(super) fn approve(
         let records = reader.as_deref();
         wanted::approval(&declared, records, plan, workspace::now_ms()).map_err(refused)?
     };
-    settle(&declared, global, output, ("approve", &ask))
+    let wait = arguments.wait.wait;
+    settle(&declared, global, output, ("approve", &ask, wait))
 }
 
 /// Holds something back.
@@ -100,8 +99,9 @@ pub(super) fn suspend(
     output: Output,
 ) -> Result<Exit, Failure> {
     let declared = workspace::declared(global)?;
-    let ask = wanted::suspension(&declared, scope(arguments)).map_err(refused)?;
-    settle(&declared, global, output, ("suspend", &ask))
+    let ask = wanted::suspension(&declared, scope(&arguments.what)).map_err(refused)?;
+    let wait = arguments.wait.wait;
+    settle(&declared, global, output, ("suspend", &ask, wait))
 }
 
 /// Lets it go on, and names what is still held back.
@@ -112,12 +112,13 @@ pub(super) fn resume(
 ) -> Result<Exit, Failure> {
     let declared = workspace::declared(global)?;
     workspace::check_location(global)?;
-    let scope = scope(arguments);
+    let scope = scope(&arguments.what);
     let ask = {
         let reader = workspace::reader(global)?;
         wanted::resumption(&declared, reader.as_deref(), scope.clone()).map_err(refused)?
     };
-    let mut answer = ask_for(&declared, global, "resume", &ask)?.answer;
+    let wait = arguments.wait.wait;
+    let mut answer = ask_for(&declared, global, ("resume", &ask), wait)?.answer;
     let reader = workspace::recorded(global)?;
     let still = planning::suspensions(&declared, &reader).map_err(failed_on_state)?;
     let still = still.iter().filter(|other| other.scope != scope);
@@ -125,12 +126,11 @@ pub(super) fn resume(
     answer.remaining = still
         .map(|what| format!("still suspended: {what}"))
         .collect();
-    output.report(&answer::report(answer), None)?;
-    Ok(Exit::Fine)
+    waiting::tell(global, output, answer, wait)
 }
 
-fn scope(arguments: &ScopeArguments) -> Scope {
-    match (&arguments.set, &arguments.cdn) {
+fn scope(what: &Suspended) -> Scope {
+    match (&what.set, &what.cdn) {
         (Some(set), _) => Scope::Set(set.clone()),
         (None, Some(cdn)) => Scope::Cdn(cdn.clone()),
         (None, None) => Scope::All,
@@ -142,11 +142,12 @@ pub(super) fn settle(
     declared: &Declared,
     global: &Global,
     output: Output,
-    (command, ask): (&str, &Ask),
+    (command, ask, wait): (&str, &Ask, Option<u64>),
 ) -> Result<Exit, Failure> {
-    let asked = ask_for(declared, global, command, ask)?;
-    output.report(&answer::report(asked.answer), None)?;
-    Ok(Exit::Fine)
+    let asked = ask_for(declared, global, (command, ask), wait)?;
+    // Nothing goes on while we hold it.
+    drop(asked.store);
+    waiting::tell(global, output, asked.answer, wait)
 }
 
 /// Something that was asked for.
@@ -161,8 +162,8 @@ struct Asked {
 fn ask_for(
     declared: &Declared,
     global: &Global,
-    command: &str,
-    ask: &Ask,
+    (command, ask): (&str, &Ask),
+    wait_ms: Option<u64>,
 ) -> Result<Asked, Failure> {
     let row = ask.row(&by());
     let (id, store) = match workspace::store(global, command) {
@@ -178,7 +179,7 @@ fn ask_for(
     };
     let mut store = match store {
         Some(store) => store,
-        None => match await_holder(global, command, id)? {
+        None => match waiting::await_holder(global, (command, id), wait_ms)? {
             Awaited::Answer(answer) => {
                 let store = None;
                 return Ok(Asked { answer, store });
@@ -191,56 +192,9 @@ fn ask_for(
         crate::reconcile::Error::State(error) => failed_on_state(error),
         error @ crate::reconcile::Error::Stale(_) => error.into(),
     })?;
-    let answer = answer_to(&store, id)?.unwrap_or_default();
+    let answer = waiting::answer_to(&store, id)?.unwrap_or_default();
     let store = Some(store);
     Ok(Asked { answer, store })
-}
-
-/// What waiting for the holder of the state comes to.
-enum Awaited {
-    Answer(Answer),
-    State(Box<Store>),
-}
-
-/// Waits a moment for the holder to act on request `id`. One that ends without
-/// a look at it leaves the state, and with it the request, to us.
-fn await_holder(global: &Global, command: &str, id: i64) -> Result<Awaited, Failure> {
-    for _ in 0..HOLDER_LOOKS {
-        let reader = workspace::recorded(global)?;
-        if let Some(answer) = answer_to(&reader, id)? {
-            return Ok(Awaited::Answer(answer));
-        }
-        drop(reader);
-        match workspace::store(global, command) {
-            Ok(store) => return Ok(Awaited::State(Box::new(store))),
-            Err(failure) if failure.exit == Exit::Held => {}
-            Err(failure) => return Err(failure),
-        }
-        std::thread::sleep(BETWEEN_LOOKS);
-    }
-    Ok(Awaited::Answer(Answer {
-        request: Some(id),
-        is_left: true,
-        text: format!("left as request {id} with the process that holds the state"),
-        ..Answer::default()
-    }))
-}
-
-/// The answer to request `id`, where there is one.
-fn answer_to(records: &Records, id: i64) -> Result<Option<Answer>, Failure> {
-    let requests = records.requests(false).map_err(failed_on_state)?;
-    let answered = requests.into_iter().find(|request| request.id == id);
-    let Some(text) = answered.and_then(|request| request.outcome) else {
-        return Ok(None);
-    };
-    if let Some(why) = text.strip_prefix(inbox::REFUSED) {
-        return Err(Failure::nothing(anyhow::anyhow!("{why}")));
-    }
-    Ok(Some(Answer {
-        request: Some(id),
-        text,
-        ..Answer::default()
-    }))
 }
 
 /// The URLs that are named one by one; `None` where no argument names any.

@@ -140,6 +140,7 @@ impl Stage {
             max_time: 30_000,
             bootstrap: None,
             allow_endpoint: Vec::new(),
+            metrics_file: None,
             since: None,
         };
         reconcile::run(&arguments, &self.global, self.output)

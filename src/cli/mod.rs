@@ -27,6 +27,7 @@ mod sandbox;
 mod state;
 mod status;
 mod validate;
+mod waiting;
 mod workspace;
 
 use args::{Arguments, Command, Global, OutputFormat};

@@ -6,10 +6,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
 use super::workspace::now_ms;
+use crate::metrics::Metrics;
 use crate::reconcile::Events;
 use crate::report::number::{counted, duration, grouped};
 use crate::state::Store;
-use crate::submit::observer::Progress;
+use crate::submit::observer::{CallEnd, Progress};
 
 /// Work that is over sooner needs no word.
 const QUIET_MS: i64 = 1_000;
@@ -17,8 +18,9 @@ const QUIET_MS: i64 = 1_000;
 /// Between two lines where there is no terminal.
 const HEARTBEAT_MS: i64 = 10_000;
 
-/// Shows progress on standard error.
+/// Shows progress on standard error, and counts calls.
 pub(super) struct Meter {
+    pub(super) metrics: Metrics,
     bar: Option<ProgressBar>,
     started_ms: i64,
     told_ms: i64,
@@ -34,14 +36,26 @@ impl Meter {
             ProgressBar::hidden().with_style(style)
         });
         Self {
+            metrics: Metrics::default(),
             bar,
             started_ms: now_ms,
             told_ms: now_ms,
         }
     }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 impl Events for Meter {
+    fn ended(&mut self, call: &CallEnd<'_>) {
+        self.metrics.call(call);
+    }
+
     /// Shows it, if it is time to.
     fn progress(&mut self, progress: Progress, _: &Store) {
         let now_ms = now_ms();
@@ -71,8 +85,6 @@ impl Events for Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.clear();
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -14,6 +15,7 @@ use super::workspace::{self, failed_on_state};
 use super::{output, plan};
 use crate::declare::Declared;
 use crate::manifest::Problem;
+use crate::metrics::{self, Metrics, Pass, PassResult};
 use crate::plan::saved::SavedPlan;
 use crate::reconcile::planning::{self, BootstrapChoice};
 use crate::reconcile::{Error, Options, Outcome, Tools, once};
@@ -51,7 +53,19 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
         max_time_ms: i64::try_from(arguments.max_time).unwrap_or(i64::MAX),
         stop: Stop::default(),
     };
-    let outcome = submit(&declared, &mut store, &options, &arguments.allow_endpoint)?;
+    let mut meter = Meter::new();
+    let started_ms = workspace::now_ms();
+    let allowed = &arguments.allow_endpoint;
+    let outcome = submit(&declared, &mut store, &options, (allowed, &mut meter))?;
+    if let Some(path) = &arguments.metrics_file {
+        let took_ms = workspace::now_ms() - started_ms;
+        write_metrics(
+            path,
+            &meter.metrics,
+            (&declared, &store),
+            (&outcome, took_ms),
+        );
+    }
     let cure = plan::cure(arguments.since.as_deref());
     finish(&declared, &mut store, (&outcome, &cure), output)
 }
@@ -77,7 +91,7 @@ pub(super) fn submit(
     declared: &Declared,
     store: &mut Store,
     options: &Options,
-    allowed: &[Origin],
+    (allowed, meter): (&[Origin], &mut Meter),
 ) -> Result<Outcome, Failure> {
     let transport = Transport::new(Patience::default()).context("failed to set up TLS")?;
     let courier = Arc::new(Courier::new(transport, allowed.to_vec()));
@@ -87,12 +101,11 @@ pub(super) fn submit(
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let mut meter = Meter::new();
     let outcome = runtime.block_on(async {
         let tools = Tools {
             submitter: &mut submitter,
             clock: &SystemClock,
-            events: &mut meter,
+            events: &mut *meter,
         };
         tokio::select! {
             // In this order, so that signals are listened to from the start.
@@ -103,7 +116,7 @@ pub(super) fn submit(
     });
     // Calls that are still under way are not waited for.
     runtime.shutdown_background();
-    drop(meter);
+    meter.clear();
     let outcome = outcome.ok_or_else(|| Failure {
         exit: Exit::Interrupted,
         ..Failure::nothing(anyhow::anyhow!("stopped with calls under way"))
@@ -114,6 +127,36 @@ pub(super) fn submit(
         Error::Stale(error) => Failure::nothing(error)
             .hint("nothing was sent; look at `freshen plan` and save it again"),
     })
+}
+
+/// Writes what a daemon would export after this run. What was sent stays sent,
+/// whether or not that can be written.
+fn write_metrics(
+    path: &Path,
+    metrics: &Metrics,
+    (declared, store): (&Declared, &Store),
+    (outcome, took_ms): (&Outcome, i64),
+) {
+    let now_ms = workspace::now_ms();
+    let took = Duration::from_millis(took_ms.unsigned_abs());
+    let write = || -> anyhow::Result<()> {
+        metrics.reconciled(PassResult::of(outcome), took.as_secs_f64(), now_ms);
+        metrics.planned(&Pass {
+            declared,
+            plan: &outcome.left,
+            problems: &outcome.problems,
+            failed: &outcome.failed,
+            partial: &outcome.partial,
+            recorded: &store.sets()?,
+            now_ms,
+        });
+        metrics.state(store.meta()?.serial);
+        metrics.targets(declared, &store.targets()?, now_ms);
+        Ok(metrics::write_file(path, &metrics.render(now_ms))?)
+    };
+    if let Err(error) = write() {
+        output::warning(&format!("{error:#}; what was sent is recorded"));
+    }
 }
 
 /// The first signal lets calls under way finish; this ends with the second.

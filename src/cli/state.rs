@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::args::{Global, OneSet};
+use super::args::{Global, OneSet, Wait};
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::workspace::{self, failed_on_state};
@@ -38,6 +38,8 @@ pub(super) enum Arguments {
 pub(super) struct NamedSet {
     /// The set
     pub(super) set: String,
+    #[command(flatten)]
+    pub(super) wait: Wait,
 }
 
 /// `state mv`.
@@ -47,6 +49,8 @@ pub(super) struct Rename {
     pub(super) from: String,
     /// The name it gets
     pub(super) to: String,
+    #[command(flatten)]
+    pub(super) wait: Wait,
 }
 
 /// `state export`.
@@ -76,20 +80,20 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
             let declared = workspace::declared(global)?;
             workspace::check_set(&declared, Some(&named.set))?;
             let set = named.set.clone();
-            let ask = ("state adopt", &Ask::Adopt { set });
+            let ask = ("state adopt", &Ask::Adopt { set }, named.wait.wait);
             asking::settle(&declared, global, output, ask)
         }
         Arguments::Forget(named) => {
             let set = named.set.clone();
-            let ask = ("state forget", &Ask::Forget { set });
+            let ask = ("state forget", &Ask::Forget { set }, named.wait.wait);
             change(global, output, &named.set, ask)
         }
-        Arguments::Mv(Rename { from, to }) => {
+        Arguments::Mv(Rename { from, to, wait }) => {
             let ask = Ask::Rename {
                 from: from.clone(),
                 to: to.clone(),
             };
-            change(global, output, from, ("state mv", &ask))
+            change(global, output, from, ("state mv", &ask, wait.wait))
         }
         Arguments::Export(to) => {
             state::export(path, &to.file).map_err(failed_on_state)?;
@@ -132,7 +136,12 @@ fn check(path: &Path, output: Output) -> Result<Exit, Failure> {
 }
 
 /// Asks for a change of what is recorded of the set `name`.
-fn change(global: &Global, output: Output, name: &str, ask: (&str, &Ask)) -> Result<Exit, Failure> {
+fn change(
+    global: &Global,
+    output: Output,
+    name: &str,
+    ask: (&str, &Ask, Option<u64>),
+) -> Result<Exit, Failure> {
     workspace::check_location(global)?;
     let reader = workspace::recorded(global)?;
     let sets = reader.sets().map_err(failed_on_state)?;

@@ -1,7 +1,6 @@
 //! What the loop tells others: metrics, probes, the log, the service manager
 //! and whoever is notified.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +14,13 @@ use super::scanner::{Handle, Scan, ScanError, Statistics, WatchMode};
 use super::systemd::Notifier;
 use super::webhook::Webhook;
 use crate::batch::lane::HaltKind;
-use crate::batch::rate::Budget;
-use crate::batch::verdict::Verdict;
 use crate::declare::Declared;
-use crate::metrics::{CallResult, Metrics, Pass, PassResult, Reading, ScanResult, WatcherMode};
+use crate::metrics::{Metrics, Pass, PassResult, ScanResult, WatcherMode};
 use crate::reconcile::planning::Planned;
 use crate::reconcile::{Events, Outcome};
 use crate::report::number::{counted, instant};
 use crate::state::{Records, StateError, Store, TargetRecord};
 use crate::submit::clock::Clock;
-use crate::submit::courier::Delivery;
 use crate::submit::observer::{CallEnd, Progress};
 
 /// Failures in a row from which on a Cdn counts as failing.
@@ -271,11 +267,13 @@ impl Telling {
             return Ok(());
         };
         let now_ms = self.clock.now_ms();
-        for (cdn, target) in targets(&declared, records)? {
-            let reading = reading(&declared, &cdn, &target, now_ms);
-            self.metrics.target(&cdn, reading);
-            if let Some(condition) = self.conditions.cdns.get_mut(&cdn) {
-                condition.trouble = trouble(&target);
+        let recorded = records.targets()?;
+        self.metrics.targets(&declared, &recorded, now_ms);
+        for (cdn, condition) in &mut self.conditions.cdns {
+            let identity = declared.cdns.get(cdn).map(|cdn| cdn.provider.target());
+            let mut rows = recorded.iter();
+            if let Some(target) = rows.find(|row| Some(row.identity.as_str()) == identity) {
+                condition.trouble = trouble(target);
             }
         }
         self.alert();
@@ -307,19 +305,15 @@ impl Events for Telling {
     }
 
     fn ended(&mut self, call: &CallEnd<'_>) {
-        let Some(delivery) = call.delivery else {
+        if call.delivery.is_none() {
             error!(
                 cdn = call.cdn,
                 "an answer could not be read; this is a defect"
             );
             return;
-        };
-        let is_accepted = matches!(delivery, Delivery::Verdict(Verdict::Accepted { .. }));
-        let accepted = if is_accepted { call.items as u64 } else { 0 };
-        let took = Duration::from_millis(call.took_ms).as_secs_f64();
-        let result = CallResult::from(delivery);
+        }
         self.has_answers = true;
-        self.metrics.call_ended(call.cdn, result, accepted, took);
+        self.metrics.call(call);
     }
 
     fn planned(&mut self, planned: &Planned, store: &Store) {
@@ -330,30 +324,6 @@ impl Events for Telling {
         if let Err(failure) = self.tell_plan(&declared, planned, Some(store)) {
             self.state_failed(&failure);
         }
-    }
-}
-
-/// By Cdn: what is recorded of its target.
-fn targets(
-    declared: &Declared,
-    records: &Records,
-) -> Result<BTreeMap<String, TargetRecord>, StateError> {
-    let recorded = records.targets()?;
-    let of = |(name, cdn): (&String, &crate::declare::Cdn)| {
-        let mut rows = recorded.iter();
-        let row = rows.find(|row| row.identity == cdn.provider.target())?;
-        Some((name.clone(), row.clone()))
-    };
-    Ok(declared.cdns.iter().filter_map(of).collect())
-}
-
-fn reading(declared: &Declared, cdn: &str, target: &TargetRecord, now_ms: i64) -> Reading {
-    let halt = target.halted.as_ref();
-    Reading {
-        budget: Budget::new(&declared.cdns[cdn].rate, &target.tats, now_ms),
-        attempts: target.attempts,
-        retry_at_ms: target.retry_at_ms,
-        halted: halt.and_then(|halt| HaltKind::named(&halt.kind)),
     }
 }
 

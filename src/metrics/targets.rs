@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::histogram::Histogram;
@@ -12,7 +13,10 @@ use super::{BOUNDS, Metrics, names, seconds_between};
 use crate::batch::lane::HaltKind;
 use crate::batch::rate::Budget;
 use crate::batch::verdict::Verdict;
+use crate::declare::{Cdn, Declared};
+use crate::state::TargetRecord;
 use crate::submit::courier::Delivery;
+use crate::submit::observer::CallEnd;
 
 /// What a call came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +109,18 @@ pub struct Reading {
     pub retry_at_ms: Option<i64>,
     /// Why nothing is sent until somebody acts.
     pub halted: Option<HaltKind>,
+}
+
+impl Reading {
+    fn of(cdn: &Cdn, target: &TargetRecord, now_ms: i64) -> Self {
+        let halt = target.halted.as_ref();
+        Self {
+            budget: Budget::new(&cdn.rate, &target.tats, now_ms),
+            attempts: target.attempts,
+            retry_at_ms: target.retry_at_ms,
+            halted: halt.and_then(|halt| HaltKind::named(&halt.kind)),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
@@ -207,6 +223,28 @@ impl Metrics {
         self.targets
             .call_duration
             .observe(by, duration_seconds, &BOUNDS);
+    }
+
+    /// A call of the submitter ended; one that a defect ended is not counted.
+    pub fn call(&self, call: &CallEnd<'_>) {
+        let Some(delivery) = call.delivery else {
+            return;
+        };
+        let result = CallResult::from(delivery);
+        let is_accepted = result == CallResult::Accepted;
+        let items = if is_accepted { call.items as u64 } else { 0 };
+        let took = Duration::from_millis(call.took_ms).as_secs_f64();
+        self.call_ended(call.cdn, result, items, took);
+    }
+
+    /// How every declared Cdn stands, by what is recorded of its target.
+    pub fn targets(&self, declared: &Declared, recorded: &[TargetRecord], now_ms: i64) {
+        for (name, cdn) in &declared.cdns {
+            let identity = cdn.provider.target();
+            if let Some(target) = recorded.iter().find(|row| row.identity == identity) {
+                self.target(name, Reading::of(cdn, target, now_ms));
+            }
+        }
     }
 
     /// A Cdn stands like this from now on.

@@ -8,8 +8,8 @@ use super::holding::{self, Waits};
 use super::lanes::APPROVAL_MS;
 use super::{Error, Events, planning};
 use crate::batch::journal::{Close, OpenBatch, Outcome};
-use crate::declare::Declared;
-use crate::digest::Digest;
+use crate::declare::{Cdn, Declared};
+use crate::digest::{Digest, ItemKind, Key};
 use crate::manifest::OnCreate;
 use crate::plan::Plan;
 use crate::plan::recorded::{LedgerId, RecordedSet};
@@ -67,7 +67,7 @@ fn answer(
             "nothing of that name was suspended"
         }
         .to_owned(),
-        Ask::Approve { plan } => approve(declared, store, plan, now_ms)?,
+        Ask::Approve { plan } => approve(declared, store, (request.id, plan), now_ms)?,
         Ask::Invalidate(selection) => invalidate(declared, store, selection, request, now_ms)?,
         Ask::Adopt { set } => adopt(declared, store, set, now_ms)?,
         Ask::Forget { set } if set == ADHOC => holding::take_back(store, now_ms)?,
@@ -124,7 +124,7 @@ fn adopt(declared: &Declared, store: &mut Store, name: &str, now_ms: i64) -> Res
 fn approve(
     declared: &Declared,
     store: &mut Store,
-    plan: &str,
+    (request, plan): (i64, &str),
     now_ms: i64,
 ) -> Result<String, Error> {
     let options = planning::Options {
@@ -147,6 +147,7 @@ fn approve(
                 wire: target.wire,
                 approval: Approval {
                     plan: set.id,
+                    request,
                     entries: target.approve,
                     expires_ms: now_ms.saturating_add(APPROVAL_MS),
                 },
@@ -156,7 +157,7 @@ fn approve(
     if leaves.is_empty() {
         return Ok(format!("no set has a plan {plan} that waits for approval"));
     }
-    store.approve(&leaves, now_ms)?;
+    store.approve(request, &leaves, now_ms)?;
     Ok(format!("{items} items approved"))
 }
 
@@ -181,12 +182,13 @@ fn invalidate(
         waits.add((&selected.set.name, selected.cdn), selected.keys.len());
         forced.push((ledger, selected.keys));
     }
-    store.force(&forced)?;
+    store.force(request.id, &forced)?;
     for (cdn, urls) in adhoc {
         waits.add((ADHOC, cdn), urls.len());
         let cdn = cdn.name.clone();
+        let part = (request.id, urls.len() as u64);
         let ask = Ask::Adhoc { cdn, urls };
-        store.ask(&ask.row(&request.asked.by), now_ms)?;
+        store.ask_part(&ask.row(&request.asked.by), part, now_ms)?;
     }
     Ok(waits.told())
 }
@@ -208,14 +210,26 @@ pub fn finish_adhoc(
         .collect();
     for request in store.requests(true)? {
         if let Ok(Ask::Adhoc { cdn, urls }) = Ask::of(&request)
-            && declared.cdns.contains_key(&cdn)
-            && !open.contains(cdn.as_str())
+            && let Some(cdn) = declared.cdns.get(&cdn)
+            && !open.contains(cdn.name.as_str())
         {
-            let outcome = format!("{} URLs accepted or refused", urls.len());
-            store.answer(request.id, &outcome, now_ms)?;
+            let refused = refused(store, cdn, &urls)?;
+            let accepted = urls.len() as u64 - refused;
+            let outcome = format!("{accepted} URLs accepted, {refused} refused");
+            store.finish(request.id, (accepted, refused), (&outcome, now_ms))?;
         }
     }
     Ok(())
+}
+
+/// How many of `urls` the Cdn has refused, and nothing has lifted since.
+fn refused(store: &mut Store, cdn: &Cdn, urls: &[String]) -> Result<u64, Error> {
+    let target = store.target(cdn.provider.target())?.id;
+    let refusals = store.refusals(target)?.into_iter();
+    let refused: BTreeSet<Key> = refusals.map(|refusal| refusal.entry.key()).collect();
+    let key = |url: &String| Key::of(ItemKind::Url, cdn.wire.item(url.as_bytes()));
+    let refused = urls.iter().filter(|url| refused.contains(&key(url)));
+    Ok(refused.count() as u64)
 }
 
 /// The ledgers of these sets at their targets, made where there are none yet.

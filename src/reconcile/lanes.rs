@@ -212,6 +212,7 @@ fn begin_of(set: &str, id: Digest, target: &mut TargetPlan, row: TargetId, now_m
     let approve = std::mem::take(&mut target.approve);
     let approval = (!approve.is_empty()).then(|| Approval {
         plan: id,
+        request: 0,
         entries: approve,
         expires_ms: now_ms.saturating_add(APPROVAL_MS),
     });

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Body, Report, Row, Sign};
+use crate::state::Advance;
 
 /// `freshen.answer/v1`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -18,8 +19,39 @@ pub struct AnswerDocument {
     pub is_done: bool,
     /// What came of it.
     pub answer: String,
+    /// How far the items are that it asks to have sent, where that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     /// What else there is to know: what is still suspended, what is damaged.
     pub details: Vec<String>,
+}
+
+/// How far the items are that somebody asked to have sent.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// All that were asked for.
+    pub items: u64,
+    /// Accepted by their CDN.
+    pub accepted: u64,
+    /// Refused by it.
+    pub refused: u64,
+    /// Not wanted any more: their set was forgotten, adopted, or lost them.
+    pub dropped: u64,
+    /// Still to be sent, or on their way.
+    pub left: u64,
+}
+
+impl From<Advance> for Progress {
+    fn from(advance: Advance) -> Self {
+        Self {
+            items: advance.items,
+            accepted: advance.accepted,
+            refused: advance.refused,
+            dropped: advance.dropped(),
+            left: advance.left,
+        }
+    }
 }
 
 /// What came of it, for people.
@@ -31,6 +63,8 @@ pub struct Answer {
     pub is_left: bool,
     /// In a few words.
     pub text: String,
+    /// How far its items are.
+    pub progress: Option<Progress>,
     /// Whatever is wrong.
     pub damage: Vec<String>,
     /// Whatever still holds something back.
@@ -60,6 +94,7 @@ pub fn report(answer: Answer) -> Report<AnswerDocument> {
         request: answer.request,
         is_done: !answer.is_left,
         answer: answer.text,
+        progress: answer.progress,
         details: [answer.damage, answer.remaining].concat(),
     };
     Report { body, wire }

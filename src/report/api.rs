@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answer::Progress;
 use super::number::instant;
 use crate::reconcile::asks::Ask;
-use crate::state::Request;
+use crate::state::{Advance, Request};
 
 /// `freshen.error/v1`: why something was not done.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -95,11 +96,14 @@ pub struct RequestDocument {
     /// What came of it; absent while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// How far the items are that it asks to have sent, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
 }
 
 impl RequestDocument {
     /// What is recorded of `request`.
-    pub fn of(request: Request) -> Self {
+    pub fn of(request: Request, advance: Advance) -> Self {
         let reason = match Ask::of(&request) {
             Ok(Ask::Invalidate(selection)) => selection.reason,
             _ => None,
@@ -113,6 +117,7 @@ impl RequestDocument {
             at: instant(request.at_ms),
             answered: request.used_ms.map(instant),
             outcome: request.outcome,
+            progress: (advance.items > 0).then(|| advance.into()),
         }
     }
 }

@@ -14,6 +14,9 @@ use super::{Result, Store};
 pub struct Approval {
     /// The plan that was approved.
     pub plan: Digest,
+    /// The request that asked for it; 0 where the command line or an
+    /// annotation did.
+    pub request: i64,
     /// What it was going to send, sorted.
     pub entries: Vec<Entry>,
     /// Milliseconds since the epoch.
@@ -36,13 +39,16 @@ pub struct Leave {
 impl Store {
     /// Records approvals; one transaction. Nothing else of the ledgers changes:
     /// an approval names a plan, and must not give it another name.
-    pub fn approve(&mut self, leaves: &[Leave], now_ms: i64) -> Result<()> {
+    pub fn approve(&mut self, request: i64, leaves: &[Leave], now_ms: i64) -> Result<()> {
         self.write(|transaction| {
             for leave in leaves {
                 let (head, _) = ledger_of(transaction, &leave.set, leave.target, leave.wire)?;
                 unsettle(transaction, head.id)?;
                 approve(transaction, head.id, Some(&leave.approval), now_ms)?;
             }
+            let items = leaves.iter().map(|leave| leave.approval.entries.len());
+            let sql = "UPDATE request SET items = ? WHERE id = ?";
+            transaction.execute(sql, params![items.sum::<usize>(), request])?;
             Ok(())
         })
     }
@@ -75,11 +81,13 @@ pub(super) fn approve(
 
 fn write_approval(conn: &Connection, ledger: LedgerId, approval: &Approval) -> Result<()> {
     let bytes = entries_to_bytes(&approval.entries);
-    let sql = "INSERT OR REPLACE INTO approval(ledger_id, plan, entries, digest, expires_ms)
-        VALUES (?, ?, ?, ?, ?)";
+    let sql = "INSERT OR REPLACE INTO
+            approval(ledger_id, plan, request_id, entries, digest, expires_ms)
+        VALUES (?, ?, ?, ?, ?, ?)";
     conn.prepare_cached(sql)?.execute(params![
         ledger.0,
         approval.plan.0,
+        approval.request,
         bytes,
         Digest::of(&bytes).0,
         approval.expires_ms
@@ -88,7 +96,8 @@ fn write_approval(conn: &Connection, ledger: LedgerId, approval: &Approval) -> R
 }
 
 fn approvals(conn: &Connection, ledger: LedgerId) -> Result<Vec<Approval>> {
-    let sql = "SELECT entries, digest, plan, expires_ms FROM approval WHERE ledger_id = ?";
+    let sql = "SELECT entries, digest, plan, request_id, expires_ms FROM approval
+        WHERE ledger_id = ?";
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query([ledger.0])?;
     let mut approvals = Vec::new();
@@ -99,11 +108,27 @@ fn approvals(conn: &Connection, ledger: LedgerId) -> Result<Vec<Approval>> {
         read_sealed(row, 0, "approval", name, &mut entries)?;
         approvals.push(Approval {
             plan,
+            request: row.get(3)?,
             entries,
-            expires_ms: row.get(3)?,
+            expires_ms: row.get(4)?,
         });
     }
     Ok(approvals)
+}
+
+/// What `request` gave leave for and is not known to have been sent, by ledger.
+pub(super) fn approved_by(conn: &Connection, request: i64) -> Result<Vec<(LedgerId, Vec<Entry>)>> {
+    let sql = "SELECT DISTINCT ledger_id FROM approval WHERE request_id = ?";
+    let mut statement = conn.prepare_cached(sql)?;
+    let ledgers = statement.query_map([request], |row| row.get(0).map(LedgerId))?;
+    let mut approved = Vec::new();
+    for ledger in ledgers {
+        let ledger = ledger?;
+        let approvals = approvals(conn, ledger)?.into_iter();
+        let approvals = approvals.filter(|approval| approval.request == request);
+        approved.extend(approvals.map(|approval| (ledger, approval.entries)));
+    }
+    Ok(approved)
 }
 
 /// What may be sent at `now_ms` beyond the limits, sorted.
@@ -128,9 +153,9 @@ pub(super) fn spend_approvals(
             .entries
             .retain(|entry| accepted.binary_search(entry).is_err());
         if approval.entries.is_empty() {
-            let sql = "DELETE FROM approval WHERE ledger_id = ? AND plan = ?";
-            conn.prepare_cached(sql)?
-                .execute(params![ledger.0, approval.plan.0])?;
+            let sql = "DELETE FROM approval WHERE ledger_id = ? AND plan = ? AND request_id = ?";
+            let key = params![ledger.0, approval.plan.0, approval.request];
+            conn.prepare_cached(sql)?.execute(key)?;
         } else if approval.entries.len() < before {
             write_approval(conn, ledger, &approval)?;
         }

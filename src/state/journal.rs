@@ -6,6 +6,7 @@ use crate::batch::journal::{BatchNo, Cause, Claim, Close, NewBatch, OpenBatch, O
 use crate::digest::{Digest, Entry, Key, entries_to_bytes};
 use crate::plan::recorded::{LedgerId, Refusal, TargetId};
 
+use super::forced::{self, Tried};
 use super::records::{Records, TargetRecord, read_sealed, unknown, update_target};
 use super::{Result, StateError, Store, fold, front_coding, ledger, observe};
 
@@ -182,19 +183,12 @@ fn close_batch(conn: &Connection, close: &Close, now_ms: i64) -> Result<()> {
             accept(conn, target, close, claim)?;
         }
     }
-    unforce_refused(conn, close)?;
-    record_refusals(conn, target, &close.refusals)
-}
-
-/// What was asked for has been tried: asking again is a new request.
-fn unforce_refused(conn: &Connection, close: &Close) -> Result<()> {
-    let sql = "DELETE FROM forced WHERE key = ?1 AND after_no < ?2
-        AND ledger_id IN (SELECT ledger_id FROM claim WHERE batch_no = ?2)";
-    let mut statement = conn.prepare_cached(sql)?;
-    for refusal in &close.refusals {
-        statement.execute(params![refusal.entry.key().to_bytes(), close.no.0])?;
+    // What was asked for has been tried: asking again is a new request.
+    for claim in &claims {
+        let refused = close.refusals.iter().map(|refusal| refusal.entry.key());
+        forced::tried(conn, claim.ledger, refused, (no, Tried::Refused))?;
     }
-    Ok(())
+    record_refusals(conn, target, &close.refusals)
 }
 
 /// The claim overlays its ledger from now on; what asked for it is done.
@@ -207,18 +201,9 @@ fn accept(conn: &Connection, target: TargetId, close: &Close, claim: &Claim) -> 
         close.gate_ms,
         claim.ledger.0
     ])?;
-    let exists = "SELECT EXISTS (SELECT 1 FROM forced WHERE ledger_id = ?)";
-    let is_forced: bool = conn
-        .prepare_cached(exists)?
-        .query_row([claim.ledger.0], |row| row.get(0))?;
-    if is_forced {
-        // Asked for after the batch was cut means: send it once more.
-        let sql = "DELETE FROM forced WHERE ledger_id = ? AND key = ? AND after_no < ?";
-        let mut statement = conn.prepare_cached(sql)?;
-        for entry in &claim.entries {
-            statement.execute(params![claim.ledger.0, entry.key().to_bytes(), close.no.0])?;
-        }
-    }
+    let keys = claim.entries.iter().map(|entry| entry.key());
+    let accepted = (close.no.0, Tried::Accepted);
+    forced::tried(conn, claim.ledger, keys, accepted)?;
     lift(conn, target, claim.entries.iter().map(|entry| entry.key()))?;
     fold::fold_if_large(conn, claim.ledger)
 }

@@ -5,6 +5,7 @@
 //! transaction, takes the time as an argument, and leaves nothing half done.
 //! No SQL is spoken anywhere else.
 
+mod advance;
 mod approval;
 mod bucket;
 mod departed;
@@ -26,6 +27,7 @@ mod schema;
 mod store;
 mod transfer;
 
+pub use advance::Advance;
 pub use approval::{Approval, Leave};
 pub use error::StateError;
 pub use history::{BatchRecord, Event, HistoryFilter};

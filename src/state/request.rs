@@ -82,17 +82,32 @@ pub fn ask(path: &Path, request: &NewRequest, now_ms: i64) -> Result<i64> {
         schema::check(&conn, &path)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let id = insert(&transaction, request, now_ms)?;
+        let id = insert(&transaction, request, Part::default(), now_ms)?;
         transaction.commit()?;
         Ok(id)
     };
     leave().map_err(|error| error.at(&path))
 }
 
-fn insert(conn: &Connection, request: &NewRequest, now_ms: i64) -> Result<i64> {
+/// What a request is part of, and how many items it asks for by itself.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    parent: Option<i64>,
+    items: u64,
+}
+
+fn insert(conn: &Connection, request: &NewRequest, part: Part, now_ms: i64) -> Result<i64> {
+    let arg = request.arg.to_string();
     conn.execute(
-        "INSERT INTO request(kind, arg, by, at_ms) VALUES (?, ?, ?, ?)",
-        params![request.kind, request.arg.to_string(), request.by, now_ms],
+        "INSERT INTO request(kind, arg, by, at_ms, parent, items) VALUES (?, ?, ?, ?, ?, ?)",
+        params![
+            request.kind,
+            arg,
+            request.by,
+            now_ms,
+            part.parent,
+            part.items
+        ],
     )?;
     Ok(conn.last_insert_rowid())
 }
@@ -107,18 +122,37 @@ pub(super) fn rename_suspended(conn: &Connection, old: &str, new: &str) -> Resul
 impl Store {
     /// Leaves a request in the state that this process holds; its number.
     pub fn ask(&mut self, request: &NewRequest, now_ms: i64) -> Result<i64> {
-        self.write(|transaction| insert(transaction, request, now_ms))
+        self.write(|transaction| insert(transaction, request, Part::default(), now_ms))
+    }
+
+    /// Leaves a request for `items` items that carries out a part of another.
+    pub fn ask_part(
+        &mut self,
+        request: &NewRequest,
+        (parent, items): (i64, u64),
+        now_ms: i64,
+    ) -> Result<i64> {
+        let parent = Some(parent);
+        self.write(|transaction| insert(transaction, request, Part { parent, items }, now_ms))
+    }
+
+    /// Answers a request whose items have all been accepted or refused.
+    pub fn finish(
+        &mut self,
+        request: i64,
+        (accepted, refused): (u64, u64),
+        (outcome, now_ms): (&str, i64),
+    ) -> Result<()> {
+        self.write(|transaction| {
+            let sql = "UPDATE request SET accepted = ?, refused = ? WHERE id = ?";
+            transaction.execute(sql, params![accepted, refused, request])?;
+            answer(transaction, request, outcome, now_ms)
+        })
     }
 
     /// Notes what came of a request; it is no longer pending.
     pub fn answer(&mut self, request: i64, outcome: &str, now_ms: i64) -> Result<()> {
-        self.write(|transaction| {
-            let sql = "UPDATE request SET used_ms = ?, outcome = ? WHERE id = ?";
-            match transaction.execute(sql, params![now_ms, outcome, request])? {
-                0 => Err(unknown("request", &request.to_string())),
-                _ => Ok(()),
-            }
-        })
+        self.write(|transaction| answer(transaction, request, outcome, now_ms))
     }
 
     /// Holds `scope` back until it is resumed.
@@ -141,6 +175,14 @@ impl Store {
     /// Lets a target go on; whether it was suspended.
     pub fn resume_target(&mut self, identity: &str) -> Result<bool> {
         self.write(|transaction| delete_suspended(transaction, TARGET, identity))
+    }
+}
+
+fn answer(conn: &Connection, request: i64, outcome: &str, now_ms: i64) -> Result<()> {
+    let sql = "UPDATE request SET used_ms = ?, outcome = ? WHERE id = ?";
+    match conn.execute(sql, params![now_ms, outcome, request])? {
+        0 => Err(unknown("request", &request.to_string())),
+        _ => Ok(()),
     }
 }
 

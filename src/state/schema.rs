@@ -55,12 +55,13 @@ CREATE TABLE departed(
     digest BLOB NOT NULL, PRIMARY KEY (ledger_id, since)
 ) STRICT;
 CREATE TABLE forced(
-    ledger_id INTEGER NOT NULL, key BLOB NOT NULL, after_no INTEGER NOT NULL,
-    PRIMARY KEY (ledger_id, key)
+    ledger_id INTEGER NOT NULL, key BLOB NOT NULL, request_id INTEGER NOT NULL,
+    after_no INTEGER NOT NULL, PRIMARY KEY (ledger_id, key, request_id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE approval(
-    ledger_id INTEGER NOT NULL, plan BLOB NOT NULL, entries BLOB NOT NULL, digest BLOB NOT NULL,
-    expires_ms INTEGER NOT NULL, PRIMARY KEY (ledger_id, plan)
+    ledger_id INTEGER NOT NULL, plan BLOB NOT NULL, request_id INTEGER NOT NULL,
+    entries BLOB NOT NULL, digest BLOB NOT NULL, expires_ms INTEGER NOT NULL,
+    PRIMARY KEY (ledger_id, plan, request_id)
 ) STRICT;
 CREATE TABLE batch(
     no INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, target_id INTEGER NOT NULL,
@@ -81,7 +82,9 @@ CREATE TABLE refusal(
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE request(
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, arg TEXT NOT NULL,
-    by TEXT NOT NULL, at_ms INTEGER NOT NULL, used_ms INTEGER, outcome TEXT
+    by TEXT NOT NULL, at_ms INTEGER NOT NULL, used_ms INTEGER, outcome TEXT,
+    parent INTEGER, items INTEGER NOT NULL DEFAULT 0, accepted INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE suspension(
     scope TEXT NOT NULL, name TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (scope, name)

@@ -109,13 +109,15 @@ pub(super) async fn request(
     Query(Nothing {}): Query<Nothing>,
 ) -> Answer<RequestDocument> {
     let look = served.aside(move |app| {
-        let requests = app.reader()?.requests(false)?;
-        let mut requests = requests.into_iter();
-        let found = requests.find(|request| request.id.to_string() == id);
-        found.map(RequestDocument::of).ok_or_else(|| {
-            Refusal::new(StatusCode::NOT_FOUND, format!("there is no request `{id}`"))
-                .hint("what was answered 90 days ago is forgotten")
-        })
+        let reader = app.reader()?;
+        let mut requests = reader.requests(false)?.into_iter();
+        let Some(found) = requests.find(|request| request.id.to_string() == id) else {
+            let refusal =
+                Refusal::new(StatusCode::NOT_FOUND, format!("there is no request `{id}`"));
+            return Err(refusal.hint("what was answered 90 days ago is forgotten"));
+        };
+        let advance = reader.advance(found.id)?;
+        Ok(RequestDocument::of(found, advance))
     });
     look.await.map(ok)
 }

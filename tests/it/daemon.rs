@@ -251,6 +251,11 @@ fn the_api_asks_for_what_the_commands_ask_for() {
     world.wait_until("what was asked for", |world| last(world) == [url("a")]);
     let answer = keeper.get("/api/v1/requests/1");
     assert!(answer.body.contains("sent again"), "{}", answer.body);
+    keeper.wait_until("its acceptance", |keeper| {
+        let answer = keeper.get("/api/v1/requests/1");
+        let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        told["progress"]["accepted"] == 1
+    });
     assert_eq!(keeper.post("/api/v1/reconcile", "{}").status, 202);
 }
 

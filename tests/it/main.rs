@@ -49,6 +49,7 @@ mod soak;
 mod state;
 mod systemd;
 mod told;
+mod waits;
 mod watching;
 mod web;
 mod wires;

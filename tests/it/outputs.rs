@@ -42,6 +42,38 @@ fn a_list_of_urls_is_cut_at_twenty_unless_all_are_asked_for() {
     check(&["plan", "-vv"], 30, None);
 }
 
+#[test]
+fn a_reconcile_leaves_the_metrics_of_a_daemon_in_a_file() {
+    let world = World::new("");
+    world.set("set", "  limits: { maxUrls: 3 }\n  assets: [a, b]");
+    let arguments = ["reconcile", "--metrics-file", "freshen.prom"];
+    world.ends(0, &arguments);
+    let check = |lines: &[&str]| {
+        let text = std::fs::read_to_string(world.folder().join("freshen.prom")).unwrap();
+        for line in lines {
+            let found = text.lines().any(|other| other == *line);
+            assert!(found, "no `{line}` in: {text}");
+        }
+    };
+    check(&[
+        "freshen_calls_total{cdn=\"dynamic-media\",result=\"accepted\"} 1",
+        "freshen_items_invalidated_total{cdn=\"dynamic-media\"} 2",
+        "freshen_reconcile_duration_seconds_count{result=\"done\"} 1",
+        "freshen_urls{set=\"set\",cdn=\"dynamic-media\"} 2.0",
+    ]);
+    world.set("set", "  limits: { maxUrls: 3 }\n  assets: [c, d, e, f]");
+    world.ends(3, &arguments);
+    check(&[
+        "freshen_calls_total{cdn=\"dynamic-media\",result=\"accepted\"} 0",
+        "freshen_blocked_items{set=\"set\",cdn=\"dynamic-media\"} 4.0",
+    ]);
+    world.set("set", "  assets: [c]");
+    let run = world.freshen(&["reconcile", "--metrics-file", "absent/freshen.prom"]);
+    assert_eq!(run.code, 0, "what was sent stays sent: {}", run.stderr);
+    let told = "failed to write the metrics to `absent/freshen.prom`";
+    assert!(run.stderr.contains(told), "{}", run.stderr);
+}
+
 /// Every line as JSON, by its `type`.
 fn lines(world: &World, code: i32, arguments: &[&str]) -> Vec<(String, Value)> {
     let run = world.freshen(&[arguments, &["-o", "jsonl"]].concat());

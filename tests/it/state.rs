@@ -492,7 +492,7 @@ fn forced_keys_are_owed_until_a_batch_cut_after_them_is_accepted() {
     let mut store = Store::in_memory(NOW).unwrap();
     let id = adopt(&mut store, "spring", &["a@1", "b@1"]);
     let before = open(&mut store, id, &["a@1"]);
-    store.force(&[(id, keys(&["a", "z"]))]).unwrap();
+    store.force(1, &[(id, keys(&["a", "z"]))]).unwrap();
     close(&mut store, before.no, accepted());
     let forced = contents(&store, "spring");
     assert_eq!(forced.forced, keys(&["a", "z"]));
@@ -509,6 +509,7 @@ fn an_approval_lets_exactly_its_entries_through_until_sent_or_expired() {
     let target = target(&mut store);
     let approval = Approval {
         plan: Digest::of(b"plan"),
+        request: 0,
         entries: entries(&["a@1", "b@1"]),
         expires_ms: NOW + 7 * DAY,
     };
@@ -1131,7 +1132,7 @@ fn happen(home: &Home, store: &mut Option<Store>, happening: &Happening) {
             let message = "lost".to_owned();
             return attempt(store, id, marks, Outcome::Failed { message });
         }
-        Happening::Force(numbers) => return store.force(&[(id, numbered(numbers))]).unwrap(),
+        Happening::Force(numbers) => return store.force(1, &[(id, numbered(numbers))]).unwrap(),
         Happening::Settle => return store.settle(&[id]).unwrap(),
         Happening::Reopen => unreachable!("handled above"),
     };
