@@ -6,7 +6,8 @@ use super::asks::{ADHOC, Ask};
 use super::forcing::{self, Selected, Selection};
 use super::holding::{self, Waits};
 use super::lanes::APPROVAL_MS;
-use super::{Error, Events, planning};
+use super::planning::{self, Planned};
+use super::{Error, Events};
 use crate::batch::journal::{Close, OpenBatch, Outcome};
 use crate::declare::{Cdn, Declared};
 use crate::digest::{Digest, ItemKind, Key};
@@ -238,20 +239,18 @@ fn ledgers(
     selected: &[Selected<'_>],
     now_ms: i64,
 ) -> Result<Vec<LedgerId>, Error> {
-    let find = |store: &Store| -> Result<Vec<Option<LedgerId>>, Error> {
-        let sets: BTreeMap<String, RecordedSet> = store
-            .sets()?
-            .into_iter()
-            .map(|set| (set.name.clone(), set))
-            .collect();
-        let ledger = |selected: &Selected<'_>| {
-            let ledgers = &sets.get(&selected.set.name)?.ledgers;
-            Some(ledgers.get(selected.cdn.provider.target())?.id)
-        };
-        Ok(selected.iter().map(ledger).collect())
+    let recorded: BTreeMap<String, RecordedSet> = store
+        .sets()?
+        .into_iter()
+        .map(|set| (set.name.clone(), set))
+        .collect();
+    let known = |selected: &Selected<'_>| {
+        let ledgers = &recorded.get(&selected.set.name)?.ledgers;
+        Some(ledgers.get(selected.cdn.provider.target())?.id)
     };
+    let known: Vec<Option<LedgerId>> = selected.iter().map(known).collect();
     let mut begins = Vec::new();
-    for (selected, known) in selected.iter().zip(find(store)?) {
+    for (selected, known) in selected.iter().zip(&known) {
         if known.is_some() {
             continue;
         }
@@ -270,10 +269,10 @@ fn ledgers(
             approve: None,
         });
     }
-    store.begin(&begins, now_ms)?;
-    let found = find(store)?.into_iter();
-    Ok(found
-        .map(|ledger| ledger.expect("a ledger is there once its plan has begun"))
+    let mut made = store.begin(&begins, now_ms)?.into_iter();
+    let all = known.into_iter().map(|known| known.or_else(|| made.next()));
+    Ok(all
+        .map(|ledger| ledger.expect("every ledger is known or was just made"))
         .collect())
 }
 
@@ -359,12 +358,16 @@ pub fn is_plan_outdated(store: &Store) -> Result<bool, StateError> {
 /// Tells the submitter when to make way for a new plan, and others how far it is.
 pub struct Inbox<'a> {
     events: &'a mut dyn Events,
+    /// Told once the first calls are on their way: telling takes longer than
+    /// they should wait.
+    planned: Option<&'a Planned>,
 }
 
 impl<'a> Inbox<'a> {
-    /// An inbox that passes on what happens.
-    pub fn new(events: &'a mut dyn Events) -> Self {
-        Self { events }
+    /// An inbox that passes on what happens while `planned` is sent.
+    pub fn new(events: &'a mut dyn Events, planned: &'a Planned) -> Self {
+        let planned = Some(planned);
+        Self { events, planned }
     }
 }
 
@@ -374,6 +377,9 @@ impl Observer for Inbox<'_> {
     }
 
     fn progress(&mut self, progress: Progress, store: &Store) {
+        if let Some(planned) = self.planned.take() {
+            self.events.planned(planned, store);
+        }
         self.events.progress(progress, store);
     }
 

@@ -45,12 +45,13 @@ impl Run<'_> {
                 begun.push(target);
             }
         }
-        self.store.begin(&begins, now_ms)?;
+        let ledgers = self.store.begin(&begins, now_ms)?;
         if begins_past {
             self.store.let_through()?;
         }
-        for (target, begin) in begun.into_iter().zip(begins) {
+        for (target, (begin, ledger)) in begun.into_iter().zip(begins.into_iter().zip(ledgers)) {
             give_back(target, begin);
+            target.ledger = Some(ledger);
         }
         let lanes = self.load_lanes(planned, now_ms)?;
         self.tools.submitter.load(lanes, now_ms);
@@ -58,12 +59,12 @@ impl Run<'_> {
     }
 
     fn load_lanes(&mut self, planned: &Planned, now_ms: i64) -> Result<Vec<Outbound>, Error> {
-        let ledgers = self.ledgers()?;
         let gates = self.gates()?;
         let mut outbound = self.outbound()?;
         for set in &planned.plan.sets {
             for target in open_tier(set, &gates, now_ms) {
-                let ledger = ledgers[&(set.set.clone(), target.target.clone())];
+                let ledger = target.ledger;
+                let ledger = ledger.expect("what is to be sent has begun, and so has a ledger");
                 let mut lanes = outbound.iter_mut();
                 let lane = lanes.find(|outbound| outbound.provider.target() == target.target);
                 if let Some(outbound) = lane {
@@ -123,21 +124,8 @@ impl Run<'_> {
         Ok(rows)
     }
 
-    fn ledgers(&self) -> Result<BTreeMap<(String, String), LedgerId>, Error> {
-        let sets = self.store.sets()?;
-        let ledgers = sets.into_iter().flat_map(|set| {
-            let name = set.name;
-            set.ledgers
-                .into_iter()
-                .map(move |(target, ledger)| ((name.clone(), target), ledger.id))
-        });
-        Ok(ledgers.collect())
-    }
-
     /// By ledger: until when the next tier waits.
     fn gates(&self) -> Result<BTreeMap<LedgerId, i64>, Error> {
-        let sets = self.store.sets()?;
-        let ledgers = sets.iter().flat_map(|set| set.ledgers.values());
         // A clock that was set back must not make a wait of years.
         let settles = self.declared.cdns.values().map(|cdn| cdn.settle_ms);
         let longest_ms = settles.max().unwrap_or(0).max(LONGEST_ESTIMATE_MS);
@@ -146,9 +134,11 @@ impl Run<'_> {
             .clock
             .now_ms()
             .saturating_add_unsigned(longest_ms);
-        Ok(ledgers
-            .filter_map(|ledger| Some((ledger.id, ledger.gate_ms?.min(latest_ms))))
-            .collect())
+        let mut gates = self.store.gates()?;
+        for gate_ms in gates.values_mut() {
+            *gate_ms = latest_ms.min(*gate_ms);
+        }
+        Ok(gates)
     }
 
     /// When the first outer tier that has something to send may start.
@@ -172,8 +162,7 @@ impl Run<'_> {
 
     /// The ledgers of every tier that is being told while an outer one waits
     /// for it.
-    pub(super) fn open_tiers(&self, planned: &Planned) -> Result<Vec<Vec<LedgerId>>, Error> {
-        let ledgers = self.ledgers()?;
+    pub(super) fn open_tiers(planned: &Planned) -> Vec<Vec<LedgerId>> {
         let tiers = planned.plan.sets.iter().filter_map(|set| {
             let tier = unfinished_tier(set)?;
             let is_outer = |target: &TargetPlan| target.tier > tier && !target.is_fresh();
@@ -182,13 +171,9 @@ impl Run<'_> {
             if !set.targets.iter().any(is_outer) || !inner().all(is_going) {
                 return None;
             }
-            let ids = inner().filter_map(|target| {
-                let at = (set.set.clone(), target.target.clone());
-                ledgers.get(&at).copied()
-            });
-            Some(ids.collect())
+            Some(inner().filter_map(|target| target.ledger).collect())
         });
-        Ok(tiers.collect())
+        tiers.collect()
     }
 }
 

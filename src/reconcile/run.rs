@@ -84,10 +84,9 @@ impl<'a> Run<'a> {
         loop {
             self.begin(&mut planned)?;
             let limits = self.limits(&planned)?;
-            self.tools.events.planned(&planned, self.store);
-            self.keep(planned);
             let before = self.done();
-            let pause = self.submit(limits).await?;
+            let pause = self.submit(&planned, limits).await?;
+            self.keep(planned);
             let has_answered = self.answer()?;
             let has_moved = has_answered || self.done() > before || pause == Pause::Replan;
             if pause == Pause::MakeWay {
@@ -142,7 +141,7 @@ impl<'a> Run<'a> {
             deadline_ms: self.deadline_ms,
             gate_ms: self.next_gate(planned)?,
             due_ms: self.due_ms(&planned.plan)?,
-            tiers: self.open_tiers(planned)?,
+            tiers: Self::open_tiers(planned),
             stop: self.options.stop.clone(),
         })
     }
@@ -221,10 +220,14 @@ impl<'a> Run<'a> {
         if !self.may_observe {
             return Ok(());
         }
-        let recorded = self.store.sets()?.into_iter();
-        let recorded: BTreeMap<String, Option<Digest>> =
-            recorded.map(|set| (set.name, set.inputs)).collect();
         let only = self.options.planning.only.as_deref();
+        let recorded: BTreeMap<String, Option<Digest>> = match only {
+            Some(_) => {
+                let recorded = self.store.sets()?.into_iter();
+                recorded.map(|set| (set.name, set.inputs)).collect()
+            }
+            None => BTreeMap::new(),
+        };
         let declared = self.declared.sets.iter().map(|(name, set)| Seen {
             name: name.clone(),
             formerly: set.formerly.clone(),
@@ -259,8 +262,8 @@ impl<'a> Run<'a> {
         self.may_observe && (is_decided || targets.any(|target| target.told() > 0))
     }
 
-    async fn submit(&mut self, limits: Limits) -> Result<Pause, Error> {
-        let mut inbox = Inbox::new(&mut *self.tools.events);
+    async fn submit(&mut self, planned: &Planned, limits: Limits) -> Result<Pause, Error> {
+        let mut inbox = Inbox::new(&mut *self.tools.events, planned);
         let submitter = &mut *self.tools.submitter;
         let clock = self.tools.clock;
         let pause = submitter.run(self.store, clock, &mut inbox, limits).await?;

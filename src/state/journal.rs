@@ -1,5 +1,7 @@
 //! The journal: batches from before they are sent until their outcome is known.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::batch::journal::{BatchNo, Cause, Claim, Close, NewBatch, OpenBatch, Outcome};
@@ -86,6 +88,15 @@ impl Records {
 }
 
 impl Records {
+    /// By ledger: when its last acceptance has settled, in milliseconds since
+    /// the epoch.
+    pub fn gates(&self) -> Result<BTreeMap<LedgerId, i64>> {
+        let sql = "SELECT id, gate_ms FROM ledger WHERE gate_ms IS NOT NULL";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let gates = statement.query_map([], |row| Ok((LedgerId(row.get(0)?), row.get(1)?)))?;
+        Ok(gates.collect::<Result<_, _>>()?)
+    }
+
     /// When the last acceptance of `ledger` has settled, in milliseconds since
     /// the epoch.
     pub fn gate_ms(&self, ledger: LedgerId) -> Result<Option<i64>> {

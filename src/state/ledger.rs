@@ -43,16 +43,17 @@ pub struct Begin {
 }
 
 impl Store {
-    /// Records plans before anything of them is sent; one transaction.
+    /// Records plans before anything of them is sent, and answers their
+    /// ledgers, in order; one transaction.
     ///
     /// Sets and ledgers are created as needed. A set's serial grows if and
     /// only if something in one of its ledgers changed.
-    pub fn begin(&mut self, begins: &[Begin], now_ms: i64) -> Result<()> {
+    pub fn begin(&mut self, begins: &[Begin], now_ms: i64) -> Result<Vec<LedgerId>> {
         self.write(|transaction| {
-            for begin in begins {
-                begin_one(transaction, begin, now_ms)?;
-            }
-            forget::forget_elsewhere(transaction, begins)
+            let begin = |begin| begin_one(transaction, begin, now_ms);
+            let ledgers = begins.iter().map(begin).collect::<Result<_>>()?;
+            forget::forget_elsewhere(transaction, begins)?;
+            Ok(ledgers)
         })
     }
 
@@ -265,7 +266,7 @@ impl Head {
     }
 }
 
-fn begin_one(conn: &Connection, begin: &Begin, now_ms: i64) -> Result<()> {
+fn begin_one(conn: &Connection, begin: &Begin, now_ms: i64) -> Result<LedgerId> {
     let (head, mut changed) = open_ledger(conn, begin)?;
     fold(conn, &head)?;
     let head = Head::read(conn, head.id)?;
@@ -301,10 +302,9 @@ fn begin_one(conn: &Connection, begin: &Begin, now_ms: i64) -> Result<()> {
     // An approval names a plan; it must not give that plan another name.
     let is_approval = begin.approve.is_some() && begin.owe.is_empty() && begin.record.is_empty();
     if changed && !is_approval {
-        bump(conn, &head)
-    } else {
-        Ok(())
+        bump(conn, &head)?;
     }
+    Ok(head.id)
 }
 
 /// The ledger of a set at a target, made if there is none; whether it is new.

@@ -1,6 +1,6 @@
 //! What a scan saw: which sets exist, under which names, with which inputs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -62,15 +62,18 @@ impl Store {
     pub fn observe(&mut self, seen: &Observation, now_ms: i64) -> Result<()> {
         self.write(|transaction| {
             rename(transaction, seen, now_ms)?;
+            // Read at once, since most of many thousands are as they were.
+            let known = known_sets(transaction)?;
             for set in &seen.present {
-                record_inputs(transaction, set)?;
+                if let Some(known) = known.get(&set.name) {
+                    record_seen(transaction, known, set)?;
+                }
             }
-            return_sets(transaction, seen)?;
             if seen.frozen {
                 return stop_clock(transaction);
             }
             advance(transaction, seen, now_ms)?;
-            miss_sets(transaction, seen, now_ms)?;
+            miss_sets(transaction, seen, &known, now_ms)?;
             expire(transaction, now_ms)
         })
     }
@@ -171,7 +174,7 @@ fn hold_back(conn: &Connection, set: &str, elapsed: i64) -> Result<()> {
 /// Gives sets that were renamed their new name, where nothing has it.
 fn rename(conn: &Connection, seen: &Observation, now_ms: i64) -> Result<()> {
     let present: BTreeSet<&str> = seen.present.iter().map(|set| set.name.as_str()).collect();
-    for set in &seen.present {
+    for set in seen.present.iter().filter(|set| !set.formerly.is_empty()) {
         let former = set.formerly.iter();
         let former = former.filter(|old| !present.contains(old.as_str()));
         for old in former.clone() {
@@ -206,40 +209,58 @@ pub(super) fn find_set(conn: &Connection, name: &str) -> Result<Option<i64>> {
     Ok(found.optional()?)
 }
 
-fn record_inputs(conn: &Connection, set: &Seen) -> Result<()> {
+/// A set as it is recorded.
+struct Known {
+    id: i64,
+    inputs: Option<[u8; 32]>,
+    is_missing: bool,
+}
+
+fn known_sets(conn: &Connection) -> Result<BTreeMap<String, Known>> {
+    let sql = "SELECT name, id, inputs, missing_since IS NOT NULL FROM asset_set";
+    let mut statement = conn.prepare_cached(sql)?;
+    let known = statement.query_map([], |row| {
+        let known = Known {
+            id: row.get(1)?,
+            inputs: row.get(2)?,
+            is_missing: row.get(3)?,
+        };
+        Ok((row.get(0)?, known))
+    })?;
+    Ok(known.collect::<Result<_, _>>()?)
+}
+
+/// Records the inputs of a set that is there, and that it is.
+fn record_seen(conn: &Connection, known: &Known, set: &Seen) -> Result<()> {
     let inputs = set.inputs.map(|digest| digest.0);
-    let sql = "UPDATE asset_set SET inputs = ?1 WHERE name = ?2 AND inputs IS NOT ?1";
-    let changed = conn
-        .prepare_cached(sql)?
-        .execute(params![inputs, set.name])?;
-    if changed > 0 {
-        let sql = "UPDATE ledger SET is_settled = 0 WHERE is_settled = 1
-            AND set_id = (SELECT id FROM asset_set WHERE name = ?)";
-        conn.prepare_cached(sql)?.execute([&set.name])?;
+    if known.inputs != inputs {
+        let sql = "UPDATE asset_set SET inputs = ? WHERE id = ?";
+        conn.prepare_cached(sql)?
+            .execute(params![inputs, known.id])?;
+        let sql = "UPDATE ledger SET is_settled = 0 WHERE is_settled = 1 AND set_id = ?";
+        conn.prepare_cached(sql)?.execute([known.id])?;
+    }
+    if known.is_missing {
+        let sql = "UPDATE asset_set SET missing_since = NULL WHERE id = ?";
+        conn.prepare_cached(sql)?.execute([known.id])?;
     }
     Ok(())
 }
 
-fn return_sets(conn: &Connection, seen: &Observation) -> Result<()> {
-    let sql = "UPDATE asset_set SET missing_since = NULL
-        WHERE name = ? AND missing_since IS NOT NULL";
-    let mut statement = conn.prepare_cached(sql)?;
-    for set in &seen.present {
-        statement.execute([&set.name])?;
-    }
-    Ok(())
-}
-
-fn miss_sets(conn: &Connection, seen: &Observation, now_ms: i64) -> Result<()> {
+fn miss_sets(
+    conn: &Connection,
+    seen: &Observation,
+    known: &BTreeMap<String, Known>,
+    now_ms: i64,
+) -> Result<()> {
     let present: BTreeSet<&str> = seen.present.iter().map(|set| set.name.as_str()).collect();
-    let sql = "SELECT name FROM asset_set WHERE missing_since IS NULL";
-    let mut statement = conn.prepare_cached(sql)?;
-    let known = statement.query_map([], |row| row.get::<_, String>(0))?;
-    let known = known.collect::<Result<Vec<_>, _>>()?;
-    for name in known.iter().filter(|name| !present.contains(name.as_str())) {
+    let gone = known.iter();
+    let gone = gone.filter(|(name, known)| !known.is_missing && !present.contains(name.as_str()));
+    for (_, known) in gone {
         let counted = counted_ms(conn, true, now_ms)?;
-        let sql = "UPDATE asset_set SET missing_since = ? WHERE name = ?";
-        conn.prepare_cached(sql)?.execute(params![counted, name])?;
+        let sql = "UPDATE asset_set SET missing_since = ? WHERE id = ?";
+        conn.prepare_cached(sql)?
+            .execute(params![counted, known.id])?;
     }
     Ok(())
 }

@@ -337,7 +337,7 @@ mod tests {
             forget: Vec::new(),
             approve: None,
         };
-        store.begin(&[begin], 0)
+        store.begin(&[begin], 0).map(drop)
     }
 
     #[test]

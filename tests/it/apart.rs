@@ -11,6 +11,7 @@ use freshen::manifest::{RateLimit, SecretRef};
 use freshen::plan::recorded::LedgerId;
 use freshen::provider::{Answer, Call, Capacity, Credentials, Facts, Provider, Verdict};
 use freshen::reconcile::inbox::Inbox;
+use freshen::reconcile::planning::Planned;
 use freshen::sandbox::{Failure, Faults, Options, Sandbox};
 use freshen::state::{Begin, HistoryFilter, Step, Store};
 use freshen::submit::courier::Courier;
@@ -273,8 +274,8 @@ async fn a_defect_in_a_codec_stops_its_own_target_and_loses_nothing() {
         tiers: Vec::<Vec<LedgerId>>::new(),
         stop: Stop::default(),
     };
-    let mut nobody = ();
-    let mut inbox = Inbox::new(&mut nobody);
+    let (mut nobody, planned) = ((), Planned::default());
+    let mut inbox = Inbox::new(&mut nobody, &planned);
     let pause = submitter
         .run(&mut store, &site.clock, &mut inbox, limits)
         .await
