@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod declare;
 pub mod digest;
 pub mod expand;
+pub mod import;
 pub mod inspect;
 pub mod load;
 pub mod manifest;

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::log::{LogFormat, LogLevel};
 use crate::digest::Digest;
+use crate::import;
 use crate::report::Format;
 use crate::submit::origin::Origin;
 
@@ -99,6 +100,8 @@ impl From<OutputFormat> for Format {
 pub(super) enum Command {
     /// Write a commented first set of manifests
     Init(Init),
+    /// Write manifests that yield exactly the URLs of a list
+    ImportUrls(ImportUrls),
     /// Check every manifest; needs no network
     Validate,
     /// Print the URLs that the manifests yield, one a line, sorted
@@ -144,7 +147,46 @@ pub(super) struct Init {
     /// Folder to write into; created if need be, nothing is overwritten
     #[arg(value_name = "DIR", default_value = "./manifests")]
     pub(super) folder: PathBuf,
+    /// Declare the lines of Adobe's template screen, saved in FILE
+    #[arg(long, value_name = "FILE", requires_all = ["publish_server", "company"])]
+    pub(super) from_template: Option<PathBuf>,
+    /// What <SERVER> stands for in them; may be given several times
+    #[arg(long, value_name = "URL", value_parser = import::server, requires = "from_template")]
+    pub(super) publish_server: Vec<String>,
+    /// What <COMPANY> stands for in them
+    #[arg(long, value_name = "NAME", value_parser = import::company, requires = "from_template")]
+    pub(super) company: Option<String>,
 }
+
+/// `import-urls`.
+#[derive(Args, Debug)]
+#[command(after_help = SOURCES)]
+pub(super) struct ImportUrls {
+    /// A list of URLs, a sitemap or an access log; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Folder to write into; created if need be, may hold no manifests yet
+    #[arg(long, value_name = "DIR", default_value = "./manifests")]
+    pub(super) out: PathBuf,
+    /// What stands in front of the paths of a log: scheme and host
+    #[arg(long, value_name = "URL", value_parser = import::server)]
+    pub(super) server: Option<String>,
+}
+
+const SOURCES: &str = "\
+What FILE holds is told by its content; gzip is unpacked:
+  - a sitemap begins with `<`: the text of every `loc` is a URL, images' too;
+  - anything else is read line by line. Blank lines and those that begin with `#`
+    say nothing. A line without blanks is a URL, and goes in byte for byte;
+  - a line with blanks is one of an access log. Its URL is the target of its
+    request, \"GET /path HTTP/1.1\" in quotes, unless a status of 400 or more
+    follows; or a URL that begins the line, or follows GET or HEAD.
+
+A form of URL that several ids have becomes a Template; ids with the same forms
+become a set; what is left is listed under `urls`. Before anything is put into
+DIR it is read back and expanded: unless that yields the same URLs, byte for
+byte, nothing is written. Lines that hold no URL are named, left out, and end
+the command with 4.";
 
 /// `expand`.
 #[derive(Args, Debug)]

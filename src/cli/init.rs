@@ -4,16 +4,17 @@
     reason = "writes the files it is asked for"
 )]
 
-use std::ffi::OsStr;
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::args::Init;
+use super::args::{Global, Init};
 use super::exit::{Exit, Failure};
-use super::{output, paper};
+use super::{output, paper, placing};
+use crate::import::{self, SCHEMA, Screen};
+use crate::report::excerpt;
 
 /// The files that `init` writes; `examples/init` keeps them valid.
 const FILES: &[(&str, &str)] = &[
@@ -25,37 +26,68 @@ const FILES: &[(&str, &str)] = &[
     ("set.yaml", include_str!("../../examples/init/set.yaml")),
 ];
 
-/// Where editors find the schema without a network; dot folders hold no manifests.
-const SCHEMA: &str = ".freshen/manifest.json";
-
 /// How the examples name it.
 const EXAMPLES_SCHEMA: &str = "$schema=../../schemas/manifest.json";
 
 /// Writes the files that are not there yet, into a folder without other
-/// manifests: a second Cdn, say, would break sets that name none.
-pub(super) fn run(arguments: &Init) -> Result<Exit, Failure> {
+/// manifests.
+pub(super) fn run(arguments: &Init, global: &Global) -> Result<Exit, Failure> {
     let folder = &arguments.folder;
-    let others = others(folder, Path::new(""))?;
-    if !others.is_empty() {
-        let shown = folder.display();
-        let error = anyhow::anyhow!(
-            "{shown} holds manifests already: {}; nothing was written",
-            others.join(", ")
-        );
-        let hint = "name a new folder, and take from it what you need";
-        return Err(Failure::nothing(error).hint(hint));
+    if let Some(template) = &arguments.from_template {
+        return from_template(template, arguments, global);
     }
+    let ours = FILES.iter().map(|(name, _)| *name);
+    placing::check_no_others(folder, &ours.collect::<Vec<_>>())?;
     let schema = paper::manifest_schema();
     let text = |text: &str| text.replace(EXAMPLES_SCHEMA, &format!("$schema={SCHEMA}"));
     for (name, content) in FILES {
         write(&folder.join(name), &text(content))?;
     }
     write(&folder.join(SCHEMA), &schema)?;
+    next(folder);
+    Ok(Exit::Fine)
+}
+
+/// Declares what a person has on Adobe's template screen.
+fn from_template(path: &Path, arguments: &Init, global: &Global) -> Result<Exit, Failure> {
+    let folder = &arguments.folder;
+    placing::check_no_others(folder, &[])?;
+    let name = path.display().to_string();
+    let bytes = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    let bytes = bytes.with_context(|| format!("failed to read {name}"))?;
+    let screen = Screen {
+        name: name.into(),
+        text: &String::from_utf8_lossy(&bytes),
+        servers: &arguments.publish_server,
+        company: arguments.company.as_deref().unwrap_or_default(),
+    };
+    let files = match import::of_screen(&screen) {
+        Ok(files) => files,
+        Err(problems) => {
+            output::problems(&excerpt::render(&problems, false));
+            return Ok(Exit::Failed);
+        }
+    };
+    placing::place(folder, &files, global.max_expansion, |declared| {
+        import::prove(declared, None)
+    })?;
+    for file in &files {
+        output::note(&format!("wrote {}", folder.join(&file.path).display()));
+    }
+    next(folder);
+    Ok(Exit::Fine)
+}
+
+fn next(folder: &Path) {
     output::note(&format!(
         "Edit them, then see what they yield: freshen --manifests {} expand",
         folder.display()
     ));
-    Ok(Exit::Fine)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
@@ -75,31 +107,4 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         Err(error) => return Err(anyhow::Error::new(error).context(context()).into()),
     }
     Ok(())
-}
-
-/// Manifests below `inside` that `init` did not write, sorted.
-fn others(folder: &Path, inside: &Path) -> Result<Vec<String>, Failure> {
-    let path = folder.join(inside);
-    let entries = match std::fs::read_dir(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("failed to read {}", path.display()))?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.with_context(|| format!("failed to read {}", path.display()))?;
-        let name = inside.join(entry.file_name());
-        let shown = name.display().to_string();
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let is_ours = FILES.iter().any(|(ours, _)| *ours == shown);
-        let ending = name.extension().and_then(OsStr::to_str);
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            found.extend(others(folder, &name)?);
-        } else if matches!(ending, Some("yaml" | "yml")) && !is_ours {
-            found.push(shown);
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
 }

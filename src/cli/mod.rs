@@ -15,10 +15,12 @@ mod exit;
 mod expand;
 mod explain;
 mod history;
+mod import;
 mod init;
 mod log;
 mod output;
 mod paper;
+mod placing;
 mod plan;
 mod progress;
 mod reconcile;
@@ -97,7 +99,8 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
     check_state(global)?;
     workspace::check_roots(global)?;
     match &arguments.command {
-        Command::Init(init) => init::run(init),
+        Command::Init(init) => init::run(init, global),
+        Command::ImportUrls(import) => import::run(import, global, output),
         Command::Validate => validate::run(global, output),
         Command::Expand(expand) => expand::run(expand, global, output),
         Command::Plan(plan) => plan::run(plan, global, output),

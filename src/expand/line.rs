@@ -305,6 +305,12 @@ fn cannot_form(draft: &Draft, what: &str, hint: &str) -> Problem {
     Problem::error("addressing", Some(draft.place.clone()), message).hint(hint)
 }
 
+/// What is wrong with `url`, whoever's it is.
+pub fn url_problem(url: &str, place: impl FnOnce() -> Place) -> Option<Problem> {
+    let fault = url::judge(&Pattern::of_url(url), &[]).err()?;
+    Some(bad_url(url, &fault, place()))
+}
+
 /// That `url` is not one.
 pub(super) fn bad_url(url: &str, fault: &url::UrlFault, place: Place) -> Problem {
     let url = without_userinfo(url);

@@ -13,6 +13,7 @@ mod template;
 mod url;
 
 pub use compile::compile;
+pub use line::url_problem;
 pub use program::{Expansion, Found};
 pub use sorted::for_each_sorted;
 pub use url::judge_url;

@@ -80,11 +80,33 @@ impl Source {
             line: span.line,
             column: span.column,
             width: end.saturating_sub(span.column as usize).max(1) as u32,
-            excerpt: excerpt
-                .filter(|text| text.len() <= MAX_EXCERPT && !may_hold_secret(text))
-                .map(Arc::from),
+            excerpt: excerpt.and_then(shown),
         }
     }
+}
+
+impl Place {
+    /// The place of so many characters from a column on, in a line that was
+    /// read by itself.
+    pub fn in_line(
+        file: &Arc<str>,
+        (line, text): (u32, &str),
+        (column, width): (u32, u32),
+    ) -> Self {
+        Self {
+            file: Arc::clone(file),
+            line,
+            column,
+            width: width.max(1),
+            excerpt: shown(text),
+        }
+    }
+}
+
+/// The line as an excerpt, where it is to be shown at all.
+fn shown(line: &str) -> Option<Arc<str>> {
+    let is_shown = line.len() <= MAX_EXCERPT && !may_hold_secret(line);
+    is_shown.then(|| Arc::from(line))
 }
 
 /// Whether a line may hold a secret written out, whatever else is wrong with

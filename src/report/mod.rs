@@ -21,6 +21,7 @@ pub mod explain;
 pub mod finding;
 pub mod github;
 pub mod history;
+pub mod import;
 pub mod json;
 pub mod markdown;
 pub mod number;

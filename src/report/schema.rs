@@ -2,7 +2,9 @@
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
-use super::{alert, answer, api, explain, history, plan, reconcile, set, status, urls, validate};
+use super::{
+    alert, answer, api, explain, history, import, plan, reconcile, set, status, urls, validate,
+};
 
 /// By file name under `schemas/`, without its ending.
 pub fn all() -> Vec<(&'static str, Schema)> {
@@ -15,6 +17,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("explain", of::<explain::Explained>()),
         ("health", of::<api::HealthDocument>()),
         ("history", of::<history::HistoryDocument>()),
+        ("import", of::<import::ImportDocument>()),
         ("plan", of::<plan::PlanDocument>()),
         ("reconcile", of::<reconcile::Reconciled>()),
         ("request", of::<api::RequestDocument>()),

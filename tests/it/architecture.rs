@@ -17,6 +17,7 @@ const LAYERS: &[&str] = &[
     "state",
     "submit",
     "declare",
+    "import",
     "reconcile",
     "report",
     "inspect",

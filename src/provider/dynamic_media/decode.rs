@@ -14,6 +14,9 @@ use crate::provider::Places;
 /// Where the service lives on every host of Adobe's.
 const SERVICE_PATH: &str = "/scene7/services/IpsApiService";
 
+/// Characters that would end a root, or that no URL may hold.
+const NOT_IN_ROOTS: &str = " /?#%<>\"";
+
 /// Checks a block of the right shape for sense.
 pub(in crate::provider) fn decode(
     block: Block,
@@ -115,10 +118,10 @@ impl Check<'_> {
         let root = block.root_id.as_ref().map_or(company, |root| &root.0);
         if root != "*" {
             let key = block.root_id.as_ref().map_or("company", |_| "rootId");
-            self.name(&[Step::Key(key)], root, " /?#%<>\"");
+            self.name(&[Step::Key(key)], root, NOT_IN_ROOTS);
         }
         for (index, Text(server)) in block.publish_servers.iter().enumerate() {
-            if let Err(why) = check_server(server) {
+            if let Err(why) = judge_server(server) {
                 self.report(
                     &[Step::Key("publishServers"), Step::Index(index)],
                     "publish-server-invalid",
@@ -181,18 +184,14 @@ impl Check<'_> {
     }
 
     fn name(&mut self, path: &[Step<'_>], text: &str, forbidden: &str) {
-        let bad = |c: char| c.is_control() || forbidden.contains(c);
-        let message = match text.chars().find(|c| bad(*c)) {
-            Some(c) => format!("a name here cannot hold {c:?}"),
-            None if text.trim().is_empty() => "a name here cannot be empty".to_owned(),
-            None => return,
-        };
-        self.report(
-            path,
-            "name-invalid",
-            message,
-            "use the name as Dynamic Media shows it",
-        );
+        if let Err(message) = judge_name(text, forbidden) {
+            self.report(
+                path,
+                "name-invalid",
+                message,
+                "use the name as Dynamic Media shows it",
+            );
+        }
     }
 
     fn namespace(&mut self, version: &str) {
@@ -205,6 +204,20 @@ impl Check<'_> {
                 "give only what follows `http://www.scene7.com/IpsApi/xsd/`",
             );
         }
+    }
+}
+
+/// Why `text` is not the root of URLs.
+pub fn judge_root(text: &str) -> Result<(), String> {
+    judge_name(text, NOT_IN_ROOTS)
+}
+
+fn judge_name(text: &str, forbidden: &str) -> Result<(), String> {
+    let bad = |c: char| c.is_control() || forbidden.contains(c);
+    match text.chars().find(|c| bad(*c)) {
+        Some(c) => Err(format!("a name here cannot hold {c:?}")),
+        None if text.trim().is_empty() => Err("a name here cannot be empty".to_owned()),
+        None => Ok(()),
     }
 }
 
@@ -274,8 +287,9 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The text goes into URLs as it stands, so nothing about it is repaired.
-fn check_server(text: &str) -> Result<(), &'static str> {
+/// Why `text` is no publish server. It goes into URLs as it stands, so nothing
+/// about it is repaired.
+pub fn judge_server(text: &str) -> Result<(), &'static str> {
     let url = Url::parse(text).map_err(|_| "is not a URL")?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("is not an http or https URL");

@@ -14,3 +14,4 @@ pub mod xml;
 pub use block::Block;
 pub use codec::DynamicMedia;
 pub(super) use decode::decode;
+pub use decode::{judge_root, judge_server};
