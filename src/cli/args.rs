@@ -147,7 +147,7 @@ pub(super) struct Init {
     /// Folder to write into; created if need be, nothing is overwritten
     #[arg(value_name = "DIR", default_value = "./manifests")]
     pub(super) folder: PathBuf,
-    /// Declare the lines of Adobe's template screen, saved in FILE
+    /// Declare the lines of Adobe's template screen, saved in FILE (`-`: standard input)
     #[arg(long, value_name = "FILE", requires_all = ["publish_server", "company"])]
     pub(super) from_template: Option<PathBuf>,
     /// What <SERVER> stands for in them; may be given several times
@@ -177,10 +177,11 @@ const SOURCES: &str = "\
 What FILE holds is told by its content; gzip is unpacked:
   - a sitemap begins with `<`: the text of every `loc` is a URL, images' too;
   - anything else is read line by line. Blank lines and those that begin with `#`
-    say nothing. A line without blanks is a URL, and goes in byte for byte;
-  - a line with blanks is one of an access log. Its URL is the target of its
-    request, \"GET /path HTTP/1.1\" in quotes, unless a status of 400 or more
-    follows; or a URL that begins the line, or follows GET or HEAD.
+    say nothing. A line that begins with http:// or https://, or has no blanks,
+    is a URL, and goes in byte for byte;
+  - any other is a line of an access log: the target of its GET or HEAD request,
+    \"GET /path HTTP/1.1\" in quotes, counts unless a status of 400 or more
+    follows; without quotes, a whole URL behind the word GET or HEAD.
 
 A form of URL that several ids have becomes a Template; ids with the same forms
 become a set; what is left is listed under `urls`. Before anything is put into

@@ -270,7 +270,9 @@ fn groups_of<'u>(pairs: &[Pair<'u>], singles: &mut Vec<&'u str>) -> Vec<Grouped<
     }
     let mut common: Vec<(Vec<u32>, Vec<&[Pair<'u>]>)> = by_patterns.into_iter().collect();
     common.sort_unstable_by(|(patterns, ids), (other_patterns, other_ids)| {
-        (other_ids.len(), patterns).cmp(&(ids.len(), other_patterns))
+        let size = |ids: &[_], patterns: &[u32]| (ids.len(), patterns.len());
+        let larger = size(other_ids, other_patterns).cmp(&size(ids, patterns));
+        larger.then_with(|| patterns.cmp(other_patterns))
     });
     let kept = common.partition_point(|(_, ids)| ids.len() > 1);
     let rare = common.split_off(kept.min(MAX_COMMON));
@@ -354,7 +356,7 @@ mod tests {
         check_images(
             &["a", "a?$p$", "b", "b?$p$", "c", "d", "e?$q$", "f:Crop"],
             "acme\n  acme-image: <ID>\n  acme-p: <ID>?$p$\n  \
-             [0] c d\n  [0, 1] a b\n  \
+             [0, 1] a b\n  [0] c d\n  \
              - https://s/is/image/Acme/e?$q$\n  - https://s/is/image/Acme/f:Crop\n",
         );
     }

@@ -37,7 +37,8 @@ fn slug(words: &str) -> String {
         }
     }
     match slug.trim_end_matches('-') {
-        "" => "x".to_owned(),
+        // Nothing, to readers of YAML too.
+        "" | "null" => "x".to_owned(),
         slug => slug.to_owned(),
     }
 }
@@ -53,6 +54,7 @@ mod tests {
         check("Acme ?$Large$&wid=8", "acme-large-wid-8");
         check("acme/large/wid=8/", "acme-large-wid-8-2");
         check("--", "x");
+        check("NULL", "x-2");
         check(&"a-".repeat(40), &format!("{}a", "a-".repeat(19)));
         check(&"b".repeat(80), &"b".repeat(40));
     }

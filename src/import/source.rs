@@ -2,8 +2,8 @@
 //! they hold.
 //!
 //! What begins with `<` is a sitemap. Anything else is read line by line: blank
-//! lines and those that begin with `#` say nothing, a line without blanks inside
-//! is a URL, and one with blanks is a line of an access log.
+//! lines and those that begin with `#` say nothing; a line that begins as a URL
+//! does, or has no blanks inside, is one; any other is a line of an access log.
 
 use std::io::{self, BufRead, BufReader};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use flate2::bufread::MultiGzDecoder;
 use rayon::prelude::*;
 
-use super::log::{Asked, asked};
+use super::log::{Asked, asked, is_url};
 use super::sitemap;
 use crate::expand::url_problem;
 use crate::manifest::{Place, Problem};
@@ -93,7 +93,7 @@ impl Intake {
         if text.is_empty() || text.starts_with('#') {
             return;
         }
-        let target = if text.contains(char::is_whitespace) {
+        let target = if text.contains(char::is_whitespace) && !is_url(text) {
             match asked(text) {
                 Asked::Target(target) => target,
                 Asked::Nothing => {
@@ -225,13 +225,14 @@ mod tests {
     #[test]
     fn every_line_that_is_no_url_is_named_where_it_stands() {
         check(
-            "https://s/a\n\tftp://s/b\n<x\nhttps://u:p@s/\n a b\n",
+            "https://s/a\n\tftp://s/b\n<x\nhttps://u:p@s/\n a b\nhttps://s/a b\n",
             &["https://s/a"],
             &[
                 "f:2:2: url: Some URLs are not defined correctly: \"ftp://s/b\": it is not an absolute http or https URL (write it out from https:// on, or begin with <ID> or <SERVER>)",
                 "f:3:1: url: Some URLs are not defined correctly: \"<x\": it holds '<', which no URL may (tokens such as <ID> belong into the `urls` of a Template; percent-encode a bracket that is meant)",
                 "f:4:1: url: Some URLs are not defined correctly: \"https://…@s/\": it carries credentials (remove what stands before the @)",
                 "f:5:2: import: no URL is found here (give a list of URLs, a sitemap, or a log with requests such as \"GET /path HTTP/1.1\")",
+                "f:6:1: url: Some URLs are not defined correctly: \"https://s/a b\": it holds ' ', which no URL may (percent-encode it)",
             ],
         );
     }

@@ -109,7 +109,7 @@ pub fn report(read: Read, accounts: &[Account<'_>]) -> Report<ImportDocument> {
         rows,
         notes,
         summary: format!(
-            "Imported {}: {}, {}, {} by itself or themselves; the manifests expand to just these.",
+            "Imported {}: {}, {} of assets, {} without a template; the manifests expand to just these.",
             counted(read.urls, "URL"),
             counted(sum(|account| account.patterns.len()), "template"),
             counted(sum(|account| account.groups.len()), "set"),

@@ -27,6 +27,7 @@ mod examples;
 mod expand;
 mod flows;
 mod house;
+mod import;
 mod ips;
 mod keeper;
 mod kills;
