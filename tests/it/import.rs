@@ -206,10 +206,10 @@ fn nothing_that_is_there_is_overwritten() {
     // What is no manifest may stay, unless it is in the way.
     fs::remove_file(at("manifests/mine.yml")).unwrap();
     fs::write(at("manifests/README.md"), "mine").unwrap();
-    let many: String = (0..200)
-        .map(|n| format!("https://s/is/image/A/{n}\n"))
+    let many: Vec<String> = (0..200)
+        .map(|n| format!("https://s/is/image/A/{n}"))
         .collect();
-    fs::write(at("list"), many).unwrap();
+    fs::write(at("list"), many.join("\n")).unwrap();
     fs::create_dir(at("manifests/ids")).unwrap();
     fs::write(at("manifests/ids/a-assets.txt"), "mine").unwrap();
     let refused = freshen(folder.path(), &["import-urls", "list"]);
