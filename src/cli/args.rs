@@ -101,7 +101,7 @@ pub(super) enum Command {
     /// Write a commented first set of manifests
     Init(Init),
     /// Write manifests that yield exactly the URLs of a list
-    ImportUrls(ImportUrls),
+    ImportUrls(super::import::Arguments),
     /// Check every manifest; needs no network
     Validate,
     /// Print the URLs that the manifests yield, one a line, sorted
@@ -157,37 +157,6 @@ pub(super) struct Init {
     #[arg(long, value_name = "NAME", value_parser = import::company, requires = "from_template")]
     pub(super) company: Option<String>,
 }
-
-/// `import-urls`.
-#[derive(Args, Debug)]
-#[command(after_help = SOURCES)]
-pub(super) struct ImportUrls {
-    /// A list of URLs, a sitemap or an access log; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
-    /// Folder to write into; created if need be, may hold no manifests yet
-    #[arg(long, value_name = "DIR", default_value = "./manifests")]
-    pub(super) out: PathBuf,
-    /// What stands in front of the paths of a log: scheme and host
-    #[arg(long, value_name = "URL", value_parser = import::server)]
-    pub(super) server: Option<String>,
-}
-
-const SOURCES: &str = "\
-What FILE holds is told by its content; gzip is unpacked:
-  - a sitemap begins with `<`: the text of every `loc` is a URL, images' too;
-  - anything else is read line by line. Blank lines and those that begin with `#`
-    say nothing. A line that begins with http:// or https://, or has no blanks,
-    is a URL, and goes in byte for byte;
-  - any other is a line of an access log: the target of its GET or HEAD request,
-    \"GET /path HTTP/1.1\" in quotes, counts unless a status of 400 or more
-    follows; without quotes, a whole URL behind the word GET or HEAD.
-
-A form of URL that several ids have becomes a Template; ids with the same forms
-become a set; what is left is listed under `urls`. Before anything is put into
-DIR it is read back and expanded: unless that yields the same URLs, byte for
-byte, nothing is written. Lines that hold no URL are named, left out, and end
-the command with 4.";
 
 /// `expand`.
 #[derive(Args, Debug)]

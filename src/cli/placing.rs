@@ -118,15 +118,18 @@ fn check_vacant(folder: &Path, files: &[File]) -> Result<(), Failure> {
 }
 
 fn unproven(unproven: Unproven) -> Failure {
-    if let Unproven::Invalid(problems) = &unproven {
+    let hint = if let Unproven::Invalid(problems) = &unproven {
         super::output::problems(&excerpt::render(problems, false));
-    }
-    let error = anyhow::Error::new(unproven).context("nothing was written");
-    let failure = Failure {
-        exit: Exit::Failed,
-        ..Failure::nothing(error)
+        None
+    } else {
+        Some("this is a defect of freshen: please report it, with what you gave it".to_owned())
     };
-    failure.hint("this is a defect of freshen: please report it, with what you gave it")
+    let error = anyhow::Error::new(unproven).context("nothing was written");
+    Failure {
+        exit: Exit::Failed,
+        error,
+        hint,
+    }
 }
 
 /// A folder inside the one that is written to, so that what is in it can be

@@ -228,6 +228,19 @@ fn nothing_that_is_there_is_overwritten() {
 }
 
 #[test]
+fn what_cannot_be_proven_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = "https://s/is/image/A/x\nhttps://s/is/image/A/y\n";
+    fs::write(folder.path().join("list"), list).unwrap();
+    let arguments = ["--max-expansion", "1", "import-urls", "list"];
+    let refused = freshen(folder.path(), &arguments);
+    assert_eq!((refused.code, refused.stdout.as_str()), (4, ""));
+    let said = "error: nothing was written: what would be written is not valid\n";
+    assert!(refused.stderr.ends_with(said), "{}", refused.stderr);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn what_a_command_line_cannot_mean_exits_with_64() {
     for arguments in [
         &["import-urls"][..],
