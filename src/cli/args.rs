@@ -150,10 +150,10 @@ pub(super) struct Init {
     /// Declare the lines of Adobe's template screen, saved in FILE (`-`: standard input)
     #[arg(long, value_name = "FILE", requires_all = ["publish_server", "company"])]
     pub(super) from_template: Option<PathBuf>,
-    /// What <SERVER> stands for in them; may be given several times
+    /// What `<SERVER>` stands for in them; may be given several times
     #[arg(long, value_name = "URL", value_parser = import::server, requires = "from_template")]
     pub(super) publish_server: Vec<String>,
-    /// What <COMPANY> stands for in them
+    /// What `<COMPANY>` stands for in them
     #[arg(long, value_name = "NAME", value_parser = import::company, requires = "from_template")]
     pub(super) company: Option<String>,
 }
