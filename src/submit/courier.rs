@@ -1,5 +1,7 @@
 //! The courier: makes the calls of one errand, with secrets read for it alone.
 
+use std::error::Error;
+
 use super::origin::Origin;
 use super::secret::{self, SecretError};
 use super::transport::{FaultKind, Transport};
@@ -131,24 +133,37 @@ impl Courier {
             Ok(answer) => Delivery::Verdict(read(&answer)),
             Err(fault) if fault.may_have_arrived => Delivery::Lost(chain(&fault)),
             Err(fault) => {
-                let reason = Reason {
+                let reason = |message| Reason {
                     code: fault.to_string(),
-                    message: chain(&fault),
+                    message,
                 };
                 match fault.kind {
-                    FaultKind::Tls => Delivery::Halted(HaltKind::Misconfigured, reason),
-                    _ => Delivery::Unsent(reason),
+                    FaultKind::Tls => {
+                        let message = format!("{} ({TLS_HINT})", root(&fault));
+                        Delivery::Halted(HaltKind::Misconfigured, reason(message))
+                    }
+                    _ => Delivery::Unsent(reason(chain(&fault))),
                 }
             }
         }
     }
 }
 
+/// What to do about a certificate that was not accepted.
+const TLS_HINT: &str = "certificates are judged by this machine's clock and by the authorities \
+                        it trusts; `SSL_CERT_FILE` names a file of others";
+
 /// A fault and its causes, on one line.
-fn chain(fault: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(fault), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+fn chain(fault: &(dyn Error + 'static)) -> String {
+    let causes: Vec<String> = causes(fault).map(ToString::to_string).collect();
+    causes.join(": ")
+}
+
+/// What began it.
+fn root(fault: &(dyn Error + 'static)) -> String {
+    causes(fault).last().unwrap_or(fault).to_string()
+}
+
+fn causes<'a>(fault: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(fault), |error| Error::source(*error))
 }

@@ -1,13 +1,14 @@
 //! The daemon, as a whole: the real program, real folders, a CDN on loopback.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use freshen::sandbox::{Failure, Faults, Options, Sandbox};
 
 use crate::keeper::Keeper;
+use crate::service::read_request;
 use crate::world::{ROOT, World, ids, items};
 
 const ADOPT: [&str; 2] = ["--bootstrap", "adopt"];
@@ -266,21 +267,9 @@ fn sink() -> (String, Arc<Mutex<Vec<String>>>) {
     let bodies: Arc<Mutex<Vec<String>>> = Arc::default();
     let kept = Arc::clone(&bodies);
     std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let mut reader = BufReader::new(stream);
-            let mut length = 0;
-            let mut line = String::new();
-            while reader.read_line(&mut line).unwrap() > 2 {
-                let header = line.to_ascii_lowercase();
-                if let Some(value) = header.strip_prefix("content-length: ") {
-                    length = value.trim().parse().unwrap();
-                }
-                line.clear();
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
-            kept.lock().unwrap().push(String::from_utf8(body).unwrap());
-            let mut stream = reader.into_inner();
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let (_, body) = read_request(&mut stream);
+            kept.lock().unwrap().push(body);
             write!(
                 stream,
                 "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"

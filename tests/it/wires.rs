@@ -2,7 +2,7 @@
 //! credentials, folding, and two Cdns on one account.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use flate2::Compression;
@@ -11,24 +11,8 @@ use flate2::write::GzEncoder;
 use freshen::sandbox::Options;
 
 use crate::program::{Run, command, run};
+use crate::service::{header, read_request};
 use crate::world::{ROOT, World, items};
-
-/// A request up to the end of its body.
-fn read_request(stream: &TcpStream) -> (String, String) {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
-    }
-    let head = head.to_lowercase();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    (head, String::from_utf8(body).unwrap())
-}
 
 /// Reconciles one URL against a service of one answer, which it writes itself.
 fn reconcile_at(answer: impl FnOnce(&str, &str) -> Vec<u8> + Send + 'static) -> Run {
@@ -54,7 +38,7 @@ fn reconcile_at(answer: impl FnOnce(&str, &str) -> Vec<u8> + Send + 'static) -> 
 #[test]
 fn answers_are_asked_for_compressed_and_read_so() {
     let ended = reconcile_at(|head, body| {
-        assert!(head.contains("\r\naccept-encoding: gzip"), "{head}");
+        assert_eq!(header(head, "accept-encoding").as_deref(), Some("gzip"));
         assert!(body.contains("gzipResponse>true<"), "{body}");
         let answer = "<?xml version=\"1.0\"?><e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body>\
             <cdnCacheInvalidationReturn xmlns=\"http://www.scene7.com/IpsApi/xsd/2014-04-03\">\
@@ -72,6 +56,25 @@ fn answers_are_asked_for_compressed_and_read_so() {
     });
     assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains("1 URL accepted"), "{}", ended.stdout);
+}
+
+#[test]
+fn credentials_follow_no_redirect() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let location = format!("http://{}/x", elsewhere.local_addr().unwrap());
+    for status in [301, 302, 303, 307, 308] {
+        let head = format!(
+            "HTTP/1.1 {status} Elsewhere\r\nlocation: {location}\r\n\
+             content-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        let ended = reconcile_at(move |_, _| head.into_bytes());
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.code, 4, "{said}");
+        assert!(said.contains(&format!("HTTP {status}")), "{said}");
+        let visit = elsewhere.accept().map_err(|error| error.kind());
+        assert_eq!(visit.unwrap_err(), ErrorKind::WouldBlock, "{status}");
+    }
 }
 
 /// Reconciles at a host that is not the provider's own, through a proxy that
