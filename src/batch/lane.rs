@@ -274,6 +274,12 @@ impl Lane {
         (self.retry_at_ms, self.attempts)
     }
 
+    /// The clock was set back by so much: what waits does so for no longer.
+    pub fn clock_set_back(&mut self, by_ms: i64) {
+        self.retry_at_ms = self.retry_at_ms.map(|at_ms| at_ms.saturating_sub(by_ms));
+        self.budget.clock_set_back(by_ms);
+    }
+
     pub(super) fn ticket(&mut self) -> Ticket {
         self.last_ticket += 1;
         Ticket(self.last_ticket)

@@ -115,6 +115,13 @@ impl Budget {
         }
     }
 
+    /// The clock was set back by so much: what is used up stays so for no longer.
+    pub fn clock_set_back(&mut self, by_ms: i64) {
+        for meter in &mut self.meters {
+            meter.arrival_us = meter.arrival_us.saturating_sub(by_ms.saturating_mul(1000));
+        }
+    }
+
     /// What is left for planned work now, as items or calls by bucket.
     pub fn remaining(&self, now_ms: i64) -> BTreeMap<String, u64> {
         let left = |meter: &Meter| {

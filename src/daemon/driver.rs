@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::scanner::{Handle, Scan};
@@ -20,6 +21,7 @@ use crate::state::{Holder, Standing, StateError, Store};
 use crate::submit::clock::Clock;
 use crate::submit::courier::Courier;
 use crate::submit::engine::Submitter;
+use crate::submit::leap;
 use crate::submit::stop::Stop;
 
 /// How often requests of other processes are looked for.
@@ -167,7 +169,7 @@ impl Driver {
 
     /// One reconcile over the newest manifests.
     async fn pass(&mut self, scan: &Scan) -> Result<Passed, Error> {
-        let started_ms = self.clock.now_ms();
+        let started = Instant::now();
         self.telling.begin(&scan.declared);
         let options = Options {
             planning: planning::Options {
@@ -195,10 +197,10 @@ impl Driver {
             return Ok(Passed::Over(Ended::Unfinished));
         };
         let now_ms = self.clock.now_ms();
-        let took_ms = now_ms - started_ms;
+        let took = started.elapsed();
         let outcome = outcome.and_then(|outcome| {
             self.store.prune_history(now_ms)?;
-            self.telling.passed(scan, &outcome, &self.store, took_ms)?;
+            self.telling.passed(scan, &outcome, &self.store, took)?;
             Ok(outcome)
         });
         match outcome {
@@ -235,8 +237,8 @@ impl Driver {
     /// Waits for a reason to look again.
     async fn wait(&mut self, due_ms: Option<i64>) -> Result<Wake, Error> {
         loop {
-            let now_ms = self.clock.now_ms();
-            let tick_ms = now_ms + TICK_MS;
+            let seen_ms = self.clock.now_ms();
+            let tick_ms = seen_ms + TICK_MS;
             let until_ms = due_ms.map_or(tick_ms, |due_ms| due_ms.min(tick_ms));
             tokio::select! {
                 biased;
@@ -252,6 +254,7 @@ impl Driver {
             self.stay_at_home()?;
             let is_due = due_ms.is_some_and(|due_ms| due_ms <= now_ms);
             if is_due
+                || leap::is_back(seen_ms, now_ms)
                 || self.stop.is_making_way()
                 || self.has_requests()?
                 || self.submitter.forgive_new_secrets()

@@ -12,6 +12,7 @@ use super::telling::Telling;
 use crate::reconcile::planning;
 use crate::state::{Reader, StateError};
 use crate::submit::clock::Clock;
+use crate::submit::leap;
 use crate::submit::stop::Stop;
 
 /// How often the state of another process is looked at.
@@ -85,7 +86,8 @@ impl Observing {
     async fn wait(&mut self) -> bool {
         let until_ms = self.clock.now_ms() + LOOK_MS;
         loop {
-            let tick_ms = until_ms.min(self.clock.now_ms() + LOOK_MS / 12);
+            let seen_ms = self.clock.now_ms();
+            let tick_ms = until_ms.min(seen_ms + LOOK_MS / 12);
             tokio::select! {
                 biased;
                 asked = self.signals.next() => {
@@ -99,7 +101,8 @@ impl Observing {
                 () = self.stop.rings() => return true,
                 () = self.clock.sleep_until(tick_ms, false) => self.telling.beat(),
             }
-            if self.clock.now_ms() >= until_ms {
+            let now_ms = self.clock.now_ms();
+            if now_ms >= until_ms || leap::is_back(seen_ms, now_ms) {
                 return true;
             }
         }

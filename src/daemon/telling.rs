@@ -142,11 +142,10 @@ impl Telling {
         scan: &Scan,
         outcome: &Outcome,
         store: &Store,
-        took_ms: i64,
+        took: Duration,
     ) -> Result<(), StateError> {
         self.beat();
         self.health.state_is_writable(true);
-        let took = Duration::from_millis(took_ms.unsigned_abs());
         let now_ms = self.clock.now_ms();
         self.metrics
             .reconciled(PassResult::of(outcome), took.as_secs_f64(), now_ms);

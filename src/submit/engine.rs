@@ -46,7 +46,7 @@ pub struct Submitter {
     pub(super) halts: BTreeMap<TargetId, Halted>,
     /// What went wrong with the last call to each target, where something did.
     pub(super) faults: BTreeMap<TargetId, Reason>,
-    inbox_due_ms: i64,
+    pub(super) inbox_due_ms: i64,
     done: u64,
 }
 
@@ -159,8 +159,13 @@ impl Submitter {
         observer: &mut dyn Observer,
         mut limits: Limits,
     ) -> Result<Pause, StateError> {
+        let mut seen_ms = clock.now_ms();
         loop {
             let now_ms = clock.now_ms();
+            if self.is_set_back(&mut seen_ms, now_ms) {
+                self.journal(store, now_ms)?;
+                return Ok(Pause::Replan);
+            }
             if limits.stop.is_making_way() && !limits.stop.is_asked() {
                 self.journal(store, now_ms)?;
                 return Ok(Pause::MakeWay);

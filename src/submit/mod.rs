@@ -5,6 +5,7 @@ pub mod courier;
 pub mod engine;
 mod flight;
 mod halts;
+pub mod leap;
 pub mod limits;
 pub mod observer;
 pub mod origin;

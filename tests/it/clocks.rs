@@ -3,10 +3,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use freshen::sandbox::{Failure, Faults};
+use freshen::sandbox::{Failure, Faults, Options, Sandbox};
 
 use crate::keeper::Keeper;
 use crate::world::{ROOT, World, items};
@@ -35,17 +34,22 @@ fn set_clock(world: &World, seconds: i64) {
 
 /// The daemon in this world, which has been through its first pass.
 fn keeper(world: &World) -> Keeper {
+    let keeper = start(world, &["--bootstrap", "adopt"]);
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    keeper
+}
+
+/// The daemon in this world, by a clock that can be set.
+fn start(world: &World, arguments: &[&str]) -> Keeper {
     set_clock(world, 0);
-    let mut daemon: Command = world.daemon(&["--bootstrap", "adopt"]);
+    let mut daemon = world.daemon(arguments);
     daemon
         .env("LD_PRELOAD", library())
         .env("FAKETIME_TIMESTAMP_FILE", world.folder().join("clock"))
         .env("FAKETIME_NO_CACHE", "1")
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .env("NO_FAKE_STAT", "1");
-    let keeper = Keeper::start_with(daemon);
-    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
-    keeper
+    Keeper::start_with(daemon)
 }
 
 fn url(asset: &str) -> String {
@@ -108,9 +112,8 @@ fn a_wait_that_was_told_grows_by_no_leap_backwards() {
 
 #[test]
 fn a_rate_gives_no_less_for_a_leap_backwards() {
-    let world = World::new(
-        "batch: { maxUrls: 1 }\n  rateLimit: { requests: 6/3s, urls: 1000000/1s }",
-    );
+    let world =
+        World::new("batch: { maxUrls: 1 }\n  rateLimit: { requests: 6/3s, urls: 1000000/1s }");
     world.set("set", "  assets: [a]");
     let _keeper = keeper(&world);
     let many: Vec<String> = (0..12).map(|n| format!("n{n}")).collect();
@@ -126,7 +129,7 @@ fn a_rate_gives_no_less_for_a_leap_backwards() {
 fn what_is_asked_for_is_seen_at_once_after_a_leap_backwards() {
     let world = World::new("");
     world.set("set", "  cdns: [dynamic-media]\n  assets: [a]");
-    let other = freshen::sandbox::Sandbox::start(freshen::sandbox::Options::default()).unwrap();
+    let other = Sandbox::start(Options::default()).unwrap();
     let cdn = world.cdn("other", "");
     let cdn = cdn.replace(&world.sandbox.endpoint(), &other.endpoint());
     world.write("manifests/other.yaml", &cdn);
@@ -145,5 +148,34 @@ fn what_is_asked_for_is_seen_at_once_after_a_leap_backwards() {
         items(&world.accepted()).contains(&url("a"))
     });
     assert!(start.elapsed() < Duration::from_secs(30));
-    other.set_faults(Faults::default());
+}
+
+#[test]
+fn a_target_that_stopped_is_tried_again_after_a_leap_either_way() {
+    for off in [HOUR, -HOUR] {
+        let world = World::new("");
+        world.set("set", "  assets: [a]");
+        let keeper = keeper(&world);
+        world.sandbox.fail(Failure::Code(20_000), None);
+        world.set("set", "  assets: [a, b]");
+        keeper.wait_until("a halted target", |keeper| {
+            keeper.get("/api/v1/status").body.contains("misconfigured")
+        });
+        world.sandbox.set_faults(Faults::default());
+        set_clock(&world, off);
+        world.wait_until("another try", |world| {
+            items(&world.accepted()).contains(&url("b"))
+        });
+    }
+}
+
+#[test]
+fn an_observer_looks_at_the_state_again_after_a_leap_backwards() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    let keeper = start(&world, &["--observe"]);
+    keeper.wait_for_log("items=1");
+    world.sends(0);
+    set_clock(&world, -HOUR);
+    keeper.wait_for_log("items=0");
 }
