@@ -22,7 +22,7 @@ use freshen::submit::stop::Stop;
 use freshen::submit::transport::{Patience, Transport};
 
 use crate::site::{START_MS, Site, UNLIMITED, assets};
-use crate::world::World;
+use crate::world::{World, address_of};
 
 fn start() -> Arc<Sandbox> {
     Arc::new(Sandbox::start(Options::default()).unwrap())
@@ -296,12 +296,7 @@ async fn a_defect_in_a_codec_stops_its_own_target_and_loses_nothing() {
 fn a_company_that_got_another_handle_is_looked_up_anew() {
     let world = World::new("");
     let first = Sandbox::start(Options::default()).unwrap();
-    let listen = first
-        .url()
-        .strip_prefix("http://")
-        .unwrap()
-        .parse()
-        .unwrap();
+    let listen = address_of(&first);
     let text = world.cdn("dynamic-media", "");
     let text = text.replace(&world.sandbox.endpoint(), &first.endpoint());
     world.write("manifests/cdn.yaml", &text);

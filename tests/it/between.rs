@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, Stream};
 use crate::keeper::Keeper;
 use crate::program::{Run, run};
 use crate::service::read_request;
-use crate::world::World;
+use crate::world::{World, address_of};
 
 /// First byte of a connection that begins with a TLS handshake.
 const HANDSHAKE: u8 = 22;
@@ -95,7 +95,7 @@ fn secured(host: &str) -> (World, SocketAddr) {
     let cdn = cdn.replace(&url, &format!("https://{host}"));
     world.write("manifests/cdn.yaml", &cdn);
     world.set("set", "  assets: [a]");
-    let service = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let service = address_of(&world.sandbox);
     (world, service)
 }
 

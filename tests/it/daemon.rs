@@ -9,7 +9,7 @@ use freshen::sandbox::{Failure, Faults, Options, Sandbox};
 
 use crate::keeper::Keeper;
 use crate::service::read_request;
-use crate::world::{ROOT, World, ids, items};
+use crate::world::{ROOT, World, address_of, ids, items};
 
 const ADOPT: [&str; 2] = ["--bootstrap", "adopt"];
 
@@ -161,6 +161,31 @@ fn a_cdn_that_is_down_is_neither_unhealthy_nor_forgotten() {
     assert_eq!(keeper.get("/-/ready").status, 200);
     world.sandbox.set_faults(Faults::default());
     world.wait_until("what was owed", |world| last(world) == [url("b")]);
+}
+
+#[test]
+fn a_cdn_that_is_down_at_the_start_is_told_everything_once_it_is_back() {
+    let world = World::new("");
+    let down = Sandbox::start(Options::default()).unwrap();
+    let (listen, url) = (address_of(&down), down.url());
+    down.stop();
+    let cdn = world.cdn("dynamic-media", "");
+    let cdn = cdn.replace(&world.sandbox.url(), &url);
+    world.write("manifests/cdn.yaml", &cdn);
+    world.set("set", "  assets: [a, b]");
+    let keeper = Keeper::start(&world, &["--bootstrap", "invalidate"]);
+    keeper.wait_until("a failing call", |keeper| {
+        let failures = keeper.metric("freshen_consecutive_failures{cdn=\"dynamic-media\"}");
+        failures.is_some_and(|failures| failures > 1.0)
+    });
+    assert_eq!(keeper.get("/-/healthy").status, 200);
+    assert_eq!(keeper.get("/-/ready").status, 200);
+    let options = Options {
+        listen,
+        ..Options::default()
+    };
+    let back = Sandbox::start(options).unwrap();
+    keeper.wait_until("what was owed", |_| back.accepted().len() == 2);
 }
 
 #[test]

@@ -183,30 +183,83 @@ fn an_address_in_use_is_told_before_anything_is_started() {
 }
 
 #[test]
-fn it_runs_as_process_1_as_nobody_with_nothing_writable_but_its_state() {
+fn without_a_watcher_it_says_so_once_and_goes_by_scanning() {
     let world = World::new("");
     world.set("set", "  assets: [a]");
-    fs::create_dir(world.folder().join("state")).unwrap();
-    let daemon = world.daemon(&["--bootstrap", "adopt", "--state", "state/freshen.db"]);
-    let program = daemon.get_program().to_owned();
-    let mut command = Command::new("unshare");
+    let daemon = world.daemon(&["--bootstrap", "adopt", "--scan-interval", "1s"]);
+    let blind = "echo 0 > /proc/sys/user/max_inotify_instances; exec \"$0\" \"$@\"";
+    let arguments = ["--user", "--map-root-user", "sh", "-ec", blind];
+    let keeper = Keeper::start_with(inside("unshare", &arguments, &daemon));
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    for asset in ["b", "c"] {
+        world.set("set", &format!("  assets: [a, {asset}]"));
+        world.wait_until("what is new", |world| {
+            world.accepted().last() == Some(&vec![format!("{ROOT}/{asset}")])
+        });
+    }
+    let mode = |mode| keeper.metric(&format!("freshen_watcher_mode{{mode=\"{mode}\"}}"));
+    assert_eq!((mode("events"), mode("polling")), (Some(0.0), Some(1.0)));
+    assert_eq!(keeper.log().matches("cannot be watched").count(), 1);
+}
+
+#[test]
+fn more_events_than_the_kernel_keeps_are_counted_and_hide_no_change() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    let keeper = Keeper::start(&world, &[&ADOPT[..], &["--scan-interval", "1h"]].concat());
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    keeper.signal("STOP");
+    // The kernel keeps 16,384 unless it is told otherwise.
+    for n in 0..20_000 {
+        fs::write(world.folder().join(format!("manifests/{n}.txt")), "").unwrap();
+    }
+    world.set("set", "  assets: [a, b]");
+    keeper.signal("CONT");
+    world.wait_until("what is new", |world| world.accepted() == [b()]);
+    keeper.wait_until("the count", |keeper| {
+        let lost = keeper.metric("freshen_watcher_overflows_total");
+        lost.is_some_and(|lost| lost > 0.0)
+    });
+    let mode = keeper.metric("freshen_watcher_mode{mode=\"events\"}");
+    assert_eq!(mode, Some(1.0));
+}
+
+/// `daemon`, started by another program with these arguments.
+fn inside(program: &str, arguments: &[&str], daemon: &Command) -> Command {
+    let mut command = Command::new(program);
     command
-        .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-ec"])
-        .arg(
-            "chown -R 65532:65532 state && chmod 755 . && \
-             mount --bind state state && mount -o remount,ro,bind / 2>/dev/null || true; \
-             exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs \"$0\" \"$@\"",
-        )
-        .arg(program)
+        .args(arguments)
+        .arg(daemon.get_program())
         .args(daemon.get_args())
-        .current_dir(world.folder());
-    command.env_clear();
+        .current_dir(daemon.get_current_dir().unwrap())
+        .env_clear();
     for (name, value) in daemon.get_envs() {
         if let Some(value) = value {
             command.env(name, value);
         }
     }
-    let keeper = Keeper::start_with(command);
+    command
+}
+
+#[test]
+fn it_runs_as_process_1_as_nobody_with_nothing_writable_but_its_state() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    fs::create_dir(world.folder().join("state")).unwrap();
+    let daemon = world.daemon(&["--bootstrap", "adopt", "--state", "state/freshen.db"]);
+    let script = "chown -R 65532:65532 state && chmod 755 . && \
+             mount --bind state state && mount -o remount,ro,bind / 2>/dev/null || true; \
+             exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs \"$0\" \"$@\"";
+    let arguments = [
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-ec",
+        script,
+    ];
+    let keeper = Keeper::start_with(inside("unshare", &arguments, &daemon));
     world.set("set", "  assets: [a, b]");
     world.wait_until("only what is new", |world| {
         world.accepted() == [[format!("{ROOT}/b")]]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -148,6 +149,12 @@ spec:
             std::thread::yield_now();
         }
     }
+}
+
+/// Where a sandbox listens.
+pub(crate) fn address_of(sandbox: &Sandbox) -> SocketAddr {
+    let url = sandbox.url();
+    url.strip_prefix("http://").unwrap().parse().unwrap()
 }
 
 /// Items of several calls, as a set.
