@@ -224,7 +224,7 @@ pub(super) struct Run {
     #[arg(long, value_enum, value_name = "CHOICE")]
     pub(super) bootstrap: Option<Bootstrap>,
     /// Read every manifest this often, whether or not a change was noticed
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::duration::parse_ms)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::duration::parse_interval_ms)]
     pub(super) scan_interval: u64,
     /// Act on a change once the manifests have read the same for this long
     #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = super::duration::parse_ms)]

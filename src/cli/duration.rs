@@ -24,6 +24,14 @@ pub(super) fn parse_ms(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "longer than can be waited for".to_owned())
 }
 
+/// The same, of something that is done again and again.
+pub(super) fn parse_interval_ms(text: &str) -> Result<u64, String> {
+    match parse_ms(text)? {
+        0 => Err("without any pause nothing else would be done".to_owned()),
+        interval_ms => Ok(interval_ms),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -259,6 +259,19 @@ fn flow_5_a_deleted_and_restored_manifest_and_an_undone_exclusion_send_nothing()
 }
 
 #[test]
+fn flow_5_nearly_all_manifests_gone_and_restored_send_nothing() {
+    let world = World::new("");
+    let name = |n: usize| format!("set{n}");
+    let declare = || (0..20).for_each(|n| world.set(&name(n), &format!("  assets: [a{n}]")));
+    declare();
+    assert_eq!(items(&world.sends(0)).len(), 20);
+    (1..20).for_each(|n| world.remove(&format!("manifests/{}.yaml", name(n))));
+    assert_eq!(world.sends(0).len(), 0);
+    declare();
+    assert_eq!(world.sends(0).len(), 0);
+}
+
+#[test]
 fn flow_6_a_lost_state_with_50_sets_of_9_000_sends_nothing() {
     let world = World::new("");
     for set in 0..50 {

@@ -224,6 +224,48 @@ fn more_events_than_the_kernel_keeps_are_counted_and_hide_no_change() {
     assert_eq!(mode, Some(1.0));
 }
 
+#[test]
+fn a_root_that_is_unmounted_removes_nothing() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    fs::create_dir(world.folder().join("mounted")).unwrap();
+    // Mounts are no events.
+    let often = ["--manifests", "mounted", "--scan-interval", "1s"];
+    let daemon = world.daemon(&[&ADOPT[..], &often].concat());
+    let script = "mount --bind manifests mounted && exec \"$0\" \"$@\"";
+    let arguments = ["--mount", "sh", "-ec", script];
+    let keeper = Keeper::start_with(inside("unshare", &arguments, &daemon));
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    let do_inside = |command: &[&str]| {
+        let done = Command::new("nsenter")
+            .args(["--mount", "--target", &keeper.child.id().to_string()])
+            .arg(format!("--wd={}", world.folder().display()))
+            .args(command)
+            .status();
+        assert!(done.unwrap().success(), "{command:?}");
+    };
+    do_inside(&["umount", "mounted"]);
+    keeper.wait_for_log("holds no manifest");
+    world.set("set", "  assets: [a, b]");
+    do_inside(&["mount", "--bind", "manifests", "mounted"]);
+    world.wait_until("only what is new", |world| world.accepted() == [b()]);
+}
+
+#[test]
+fn a_mistake_in_its_own_options_ends_it_before_anything_is_started() {
+    let world = World::new("");
+    for (option, value) in [
+        ("--notify", "ftp://alerts.example"),
+        ("--listen", "everywhere"),
+        ("--scan-interval", "0s"),
+        ("--allow-endpoint", "ips.example"),
+    ] {
+        let said = world.ends(64, &["run", "--bootstrap", "adopt", option, value]);
+        assert!(said.contains(option), "no `{option}` in: {said}");
+        assert!(!world.folder().join("freshen.db").exists(), "{option}");
+    }
+}
+
 /// `daemon`, started by another program with these arguments.
 fn inside(program: &str, arguments: &[&str], daemon: &Command) -> Command {
     let mut command = Command::new(program);

@@ -66,7 +66,7 @@ fn only<'a>(outcome: &'a Outcome, cdn: &str) -> &'a TargetPlan {
 
 #[test]
 fn flow_7_an_hour_of_trouble_at_the_service_blames_no_url_and_all_go_after() {
-    for failure in [Failure::Code(30_000), status(503, None)] {
+    for failure in [Failure::Code(30_000), status(503, None), status(524, None)] {
         let (site, sandbox) = (Site::new(7), start());
         site.cdn("dm", &sandbox, &["batch: { maxUrls: 400 }", UNLIMITED]);
         site.set("bags", &[assets("bag", 1500)]);
@@ -246,6 +246,26 @@ fn wrong_credentials_end_the_program_with_4() {
     assert_eq!(sandbox.calls().len(), 2);
     assert!(run.stdout.contains("invalid credentials"), "{}", run.stdout);
     assert!(!format!("{}{}", run.stdout, run.stderr).contains("guess"));
+}
+
+#[test]
+fn what_went_before_a_fault_that_stays_is_not_sent_again() {
+    let (site, sandbox) = (Site::new(31), start());
+    let rate = "rateLimit: { requests: 1/10s, urls: 1000000000/1s }";
+    site.cdn("dm", &sandbox, &["batch: { maxUrls: 10 }", rate]);
+    site.set("bags", &[assets("bag", 90)]);
+    let service = Arc::clone(&sandbox);
+    site.clock
+        .at(15_000, move || service.fail(Failure::Code(20_000), None));
+    let mut store = site.store();
+    let outcome = site.reconcile(&mut store);
+    let halt = outcome.targets["dm"].halt.as_ref().unwrap();
+    assert_eq!(halt.kind, HaltKind::Misconfigured);
+    assert_eq!((outcome.left.items(), sandbox.accepted().len()), (70, 20));
+    sandbox.set_faults(Faults::default());
+    let outcome = site.reconcile(&mut store);
+    assert_eq!(outcome.left.items(), 0);
+    check_each_once(&sandbox, &urls("bag", 90));
 }
 
 /// That one bad URL among a thousand costs at most so many further calls, and

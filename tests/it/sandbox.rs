@@ -1,5 +1,6 @@
 //! The sandbox, driven by our own transport and by a stock SOAP client.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
@@ -11,17 +12,13 @@ use freshen::submit::transport::{Fault, FaultKind, Patience, Transport};
 
 use crate::aloud::say;
 use crate::ips::{call, credentials, provider, reference, told, validate};
+use crate::service::read_request;
 
 const A: &str = "https://media.acme.com/is/image/AcmeCorp/a";
 const B: &str = "https://media.acme.com/is/image/AcmeCorp/b?$p$&x=<1>";
 
-/// Sends a call, waiting `read` for its answer.
-fn send_within(read: Duration, call: &Call) -> Result<Answer, Fault> {
-    let patience = Patience {
-        read,
-        max_answer: 64 << 10,
-        ..Patience::default()
-    };
+/// Sends a call, waiting for its answer as `patience` says.
+fn send_within(patience: Patience, call: &Call) -> Result<Answer, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -30,7 +27,11 @@ fn send_within(read: Duration, call: &Call) -> Result<Answer, Fault> {
 }
 
 fn send(call: &Call) -> Result<Answer, Fault> {
-    send_within(Duration::from_secs(30), call)
+    let patience = Patience {
+        max_answer: 64 << 10,
+        ..Patience::default()
+    };
+    send_within(patience, call)
 }
 
 /// Invalidates `urls` as the sandbox's own user, at an API version.
@@ -202,10 +203,10 @@ fn a_dropped_reply_leaves_the_outcome_unknown_though_the_call_took_effect() {
     assert_eq!(sandbox.accepted()[A], 1);
 }
 
-fn fault_at(endpoint: &str, read: Duration) -> (FaultKind, bool) {
+fn fault_at(endpoint: &str, patience: Patience) -> (FaultKind, bool) {
     let provider = provider(endpoint, "2014-04-03");
     let call = call(&*provider, &credentials("u", "p"), &[A]);
-    let fault = send_within(read, &call).unwrap_err();
+    let fault = send_within(patience, &call).unwrap_err();
     (fault.kind, fault.may_have_arrived)
 }
 
@@ -213,7 +214,11 @@ fn fault_at(endpoint: &str, read: Duration) -> (FaultKind, bool) {
 fn failures_without_an_answer_are_told_apart() {
     let sandbox = start();
     sandbox.fail(Failure::Hang, None);
-    let (soon, late) = (Duration::from_millis(200), Duration::from_secs(30));
+    let late = Patience::default();
+    let soon = Patience {
+        read: Duration::from_millis(200),
+        ..late
+    };
     assert_eq!(
         fault_at(&sandbox.endpoint(), soon),
         (FaultKind::Timeout, true)
@@ -225,6 +230,43 @@ fn failures_without_an_answer_are_told_apart() {
     drop(listener);
     let closed = format!("http://{address}");
     assert_eq!(fault_at(&closed, late), (FaultKind::Connect, false));
+}
+
+#[test]
+fn an_answer_that_only_drips_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let dripping = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        read_request(&stream);
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let pause = Some(Duration::from_millis(20));
+        stream.set_read_timeout(pause).unwrap();
+        // Nothing more is asked for: this waits until the next drop is due.
+        while stream.read(&mut [0]).is_err() {
+            if stream.write_all(b" ").is_err() {
+                break;
+            }
+        }
+    });
+    let patience = Patience {
+        total: Duration::from_millis(500),
+        ..Patience::default()
+    };
+    assert_eq!(fault_at(&endpoint, patience), (FaultKind::Timeout, true));
+    dripping.join().unwrap();
+}
+
+#[test]
+fn a_handshake_that_never_comes_is_given_up_with_nothing_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    let patience = Patience {
+        connect: Duration::from_millis(200),
+        ..Patience::default()
+    };
+    assert_eq!(fault_at(&endpoint, patience), (FaultKind::Timeout, false));
 }
 
 #[test]
