@@ -282,6 +282,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_watched_before_calls_for_another_scan() {
+        let top = tempfile::tempdir().unwrap();
+        let inner = tempfile::tempdir_in(top.path()).unwrap();
+        let name = inner.path().file_name().unwrap().to_str().unwrap();
+        let roots = vec![top.path().to_owned()];
+        let mut watch = Watch::start(roots, &Arc::default()).unwrap();
+        let mut is_behind = |folders: &[&str]| {
+            let folders = folders.iter().map(|folder| (0, (*folder).to_owned()));
+            let visited = Visited {
+                folders: folders.collect(),
+                ..Visited::default()
+            };
+            watch.sync(&visited).unwrap()
+        };
+        assert!(is_behind(&[""]));
+        assert!(!is_behind(&[""]));
+        assert!(is_behind(&["", name]));
+        assert!(!is_behind(&["", name]));
+    }
+
+    #[test]
     fn the_end_of_a_watcher_is_noticed() {
         let signals = Arc::new(Signals::default());
         let watch = Watch::start(Vec::new(), &signals).unwrap();

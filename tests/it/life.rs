@@ -59,9 +59,26 @@ fn sigterm_finishes_and_records_the_call_under_way() {
 }
 
 #[test]
+fn sigterm_lets_nothing_more_begin() {
+    let world = World::new("batch: { maxUrls: 1 }\n  concurrency: 1");
+    let mut keeper = with_a_call_under_way(&world, &[], slow(3_000));
+    let many: Vec<String> = (0..20).map(|n| format!("n{n}")).collect();
+    world.set("set", &format!("  assets: [a, b, {}]", many.join(", ")));
+    keeper.wait_until("the next call", |_| world.sandbox.calls().len() > 3);
+    keeper.signal("TERM");
+    keeper.wait_for_log("finish");
+    let before = world.sandbox.calls().len();
+    assert_eq!(keeper.ends(), Some(0), "{}", keeper.log());
+    assert_eq!(world.sandbox.calls().len(), before);
+    world.sandbox.set_faults(Faults::default());
+    let told = world.accepted().len();
+    assert_eq!(told + world.sends(0).len(), 22, "each went once");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once_and_the_next_run_repeats_the_batch() {
     let world = World::new("");
-    let mut keeper = with_a_call_under_way(&world, &[], hanging());
+    let mut keeper = with_a_call_under_way(&world, &["--grace", "1h"], hanging());
     keeper.signal("TERM");
     keeper.wait_for_log("finish");
     keeper.signal("TERM");

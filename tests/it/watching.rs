@@ -197,21 +197,26 @@ fn generations(declared: &Declared) -> BTreeSet<u64> {
 #[tokio::test]
 async fn a_file_half_written_and_invalid_is_not_acted_on_before_it_is_complete() {
     let top = site(&[("a.yaml", set("a", 1)), ("b.yaml", set("b", 1))]);
+    let root = top.path().join("m");
     let mut watched = Watched::site(&top).await;
-    let parsed = watched.handle.statistics().parsed;
-    let whole = set("a", 2);
-    let start = Instant::now();
-    write(&top.path().join("m"), "a.yaml", &whole[..whole.len() / 2]);
-    watched.until_parsed(parsed).await;
-    write(&top.path().join("m"), "a.yaml", &whole);
-    let is_in_time = start.elapsed() < Duration::from_millis(250);
-    watched.until_set("a", 2).await;
-    let broken = watched
-        .published()
-        .iter()
-        .filter(|scan| !scan.declared.broken.is_empty())
-        .count();
-    assert!(broken == 0 || !is_in_time);
+    for generation in 2.. {
+        let parsed = watched.handle.statistics().parsed;
+        let before = watched.published().len();
+        let whole = set("a", generation);
+        let start = Instant::now();
+        write(&root, "a.yaml", &whole[..whole.len() / 2]);
+        watched.until_parsed(parsed).await;
+        write(&root, "a.yaml", &whole);
+        let is_in_time = start.elapsed() < Duration::from_millis(250);
+        watched.until_set("a", generation).await;
+        // On a busy machine the writer itself may have been too slow.
+        if is_in_time {
+            let published = watched.published();
+            let is_whole = |scan: &Arc<Scan>| scan.declared.sets.len() == 2;
+            assert!(published[before..].iter().all(is_whole));
+            break;
+        }
+    }
 }
 
 #[tokio::test]
