@@ -1,6 +1,6 @@
 //! Compiling a set: every rule is applied here, before anything is expanded.
 
-use crate::digest::Mark;
+use crate::digest::{Digest, Mark};
 use crate::manifest::{Problem, Step};
 use crate::resolve::Resolved;
 use crate::resolve::table::AssetTable;
@@ -138,28 +138,43 @@ fn free_urls(source: &SetSource<'_>, lines: &[Line], problems: &mut Vec<Problem>
 }
 
 fn whole(source: &SetSource<'_>, url: String, revisions: &Revisions) -> Whole {
-    let mark = mark_of(source.spec.revision.as_deref(), revisions, None, None);
+    let mark = mark_of(
+        source.spec.revision.as_deref(),
+        revisions,
+        OfAsset::default(),
+    );
     Whole {
         url: url.into_boxed_str(),
         mark,
     }
 }
 
+/// The revisions that an asset brings along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OfAsset<'a> {
+    /// Its own.
+    pub(super) asset: Option<&'a str>,
+    /// Of the file that lists it.
+    pub(super) file: Option<&'a str>,
+    /// Of what its file holds.
+    pub(super) content: Option<&'a Digest>,
+}
+
 /// The mark of all revisions that apply, each in its position for ever.
-pub(super) fn mark_of(
-    set: Option<&str>,
-    revisions: &Revisions,
-    asset: Option<&str>,
-    file: Option<&str>,
-) -> Mark {
-    Mark::of(&[
+pub(super) fn mark_of(set: Option<&str>, revisions: &Revisions, own: OfAsset<'_>) -> Mark {
+    let content = own.content.map(Digest::to_string);
+    let all = [
         set,
         revisions.template.as_deref(),
         revisions.entry.as_deref(),
         revisions.preset.as_deref(),
-        asset,
-        file,
-    ])
+        own.asset,
+        own.file,
+        content.as_deref(),
+    ];
+    // Absent it has no position: there are marks from before there was one.
+    let (before, _) = all.split_at(all.len() - usize::from(content.is_none()));
+    Mark::of(before)
 }
 
 fn unused_crops(source: &SetSource<'_>, lines: &[Line]) -> Option<Problem> {

@@ -9,7 +9,7 @@ use crate::resolve::table::AssetTable;
 use crate::resolve::{glob, id};
 use crate::wire::Wire;
 
-use super::compile::mark_of;
+use super::compile::{OfAsset, mark_of};
 use super::line::Revisions;
 use super::template::Pattern;
 
@@ -263,7 +263,11 @@ impl Expansion {
             let asset = self.table.get(index - wholes);
             let class = &self.classes[asset.group.index()];
             let file = self.table.groups()[asset.group.index()].revision.as_deref();
-            marks.turn_to(asset.revision, file);
+            marks.turn_to(OfAsset {
+                asset: asset.revision,
+                file,
+                content: self.table.content(index - wholes),
+            });
             for bound in class
                 .bounds
                 .iter()
@@ -287,8 +291,7 @@ impl Expansion {
 /// The marks of one asset under each rule; assets in a row mostly share them.
 struct Marks<'a> {
     expansion: &'a Expansion,
-    asset: Option<&'a str>,
-    file: Option<&'a str>,
+    own: OfAsset<'a>,
     by_rule: Vec<Option<Mark>>,
 }
 
@@ -296,15 +299,14 @@ impl<'a> Marks<'a> {
     fn new(expansion: &'a Expansion) -> Self {
         Self {
             expansion,
-            asset: None,
-            file: None,
+            own: OfAsset::default(),
             by_rule: vec![None; expansion.rules.len()],
         }
     }
 
-    fn turn_to(&mut self, asset: Option<&'a str>, file: Option<&'a str>) {
-        if (self.asset, self.file) != (asset, file) {
-            (self.asset, self.file) = (asset, file);
+    fn turn_to(&mut self, own: OfAsset<'a>) {
+        if self.own != own {
+            self.own = own;
             self.by_rule.fill(None);
         }
     }
@@ -312,7 +314,7 @@ impl<'a> Marks<'a> {
     fn of(&mut self, rule: usize) -> Mark {
         *self.by_rule[rule].get_or_insert_with(|| {
             let set = self.expansion.set_revision.as_deref();
-            mark_of(set, &self.expansion.rules[rule], self.asset, self.file)
+            mark_of(set, &self.expansion.rules[rule], self.own)
         })
     }
 }

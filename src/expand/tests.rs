@@ -349,6 +349,24 @@ fn a_mark_combines_all_revisions_that_apply() {
 }
 
 #[test]
+fn what_the_file_of_an_asset_holds_is_the_last_of_its_revisions() {
+    let mut expansion = expansion(&set_of(&["a", "b"]), &[]);
+    let contents = [Digest::of(b"a"), Digest::of(b"b")];
+    expansion.table.set_contents(contents.into());
+    let mut expected: Vec<Entry> = ["a", "b"]
+        .iter()
+        .zip(contents.map(|content| content.to_string()))
+        .map(|(id, content)| {
+            let revisions = [None, None, None, None, None, None, Some(&*content)];
+            let url = format!("https://s/is/image/Acme/{id}");
+            entry(&url, Mark::of(&revisions))
+        })
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(expansion.entries(&as_declared()), expected);
+}
+
+#[test]
 fn an_item_declared_twice_gets_both_revisions() {
     let address = "https://a/is/image/Acme/x";
     let mut spec = set();

@@ -70,6 +70,7 @@ impl<'a> Intake<'a> {
         }
         self.table.push(Asset {
             id: &escaped,
+            declared: id,
             revision,
             group,
             line,

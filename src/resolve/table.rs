@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::digest::Digest;
+
 /// What many assets share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Group {
@@ -31,6 +33,8 @@ impl GroupId {
 pub struct Asset<'a> {
     /// As it stands in URLs.
     pub id: &'a str,
+    /// As it was declared.
+    pub declared: &'a str,
     /// Its own revision.
     pub revision: Option<&'a str>,
     /// What it shares with others.
@@ -42,16 +46,21 @@ pub struct Asset<'a> {
 /// Assets in declared order.
 #[derive(Clone, Debug, Default)]
 pub struct AssetTable {
-    /// Each asset's id, then its revision.
+    /// Each asset's id, then as it was declared where that differs, then its
+    /// revision.
     text: String,
     rows: Vec<Row>,
     groups: Vec<Group>,
+    /// One for each row, or none at all.
+    contents: Arc<[Digest]>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Row {
     /// Where its text ends; it starts where the one before ends.
     end: u64,
+    /// [`ABSENT`] where it is the id.
+    declared_length: u32,
     /// [`ABSENT`] where there is none, which differs from empty.
     revision_length: u32,
     line: u32,
@@ -70,9 +79,18 @@ impl AssetTable {
     /// Adds an asset.
     pub fn push(&mut self, asset: Asset<'_>) {
         self.text.push_str(asset.id);
+        let is_plain = asset.declared == asset.id;
+        if !is_plain {
+            self.text.push_str(asset.declared);
+        }
         self.text.push_str(asset.revision.unwrap_or_default());
         self.rows.push(Row {
             end: self.text.len() as u64,
+            declared_length: if is_plain {
+                ABSENT
+            } else {
+                asset.declared.len() as u32
+            },
             revision_length: asset.revision.map_or(ABSENT, |text| text.len() as u32),
             line: asset.line,
             group: asset.group,
@@ -83,6 +101,17 @@ impl AssetTable {
     pub fn shrink(&mut self) {
         self.text.shrink_to_fit();
         self.rows.shrink_to_fit();
+    }
+
+    /// Gives each asset, in order, the digest of its file as a revision.
+    pub fn set_contents(&mut self, contents: Arc<[Digest]>) {
+        assert_eq!(contents.len(), self.rows.len(), "one for each asset");
+        self.contents = contents;
+    }
+
+    /// What the file of the asset at `index` holds.
+    pub fn content(&self, index: usize) -> Option<&Digest> {
+        self.contents.get(index)
     }
 
     /// How many assets there are.
@@ -108,15 +137,11 @@ impl AssetTable {
             None => 0,
         } as usize;
         let text = &self.text[start..row.end as usize];
-        let (id, revision) = match row.revision_length {
-            ABSENT => (text, None),
-            length => {
-                let (id, revision) = text.split_at(text.len() - length as usize);
-                (id, Some(revision))
-            }
-        };
+        let (text, revision) = cut(text, row.revision_length);
+        let (id, declared) = cut(text, row.declared_length);
         Asset {
             id,
+            declared: declared.unwrap_or(id),
             revision,
             group: row.group,
             line: row.line,
@@ -129,6 +154,15 @@ impl AssetTable {
     }
 }
 
+/// Cuts the last `length` bytes off; [`ABSENT`] cuts nothing off.
+fn cut(text: &str, length: u32) -> (&str, Option<&str>) {
+    if length == ABSENT {
+        return (text, None);
+    }
+    let (before, last) = text.split_at(text.len() - length as usize);
+    (before, Some(last))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,13 +172,15 @@ mod tests {
         let mut table = AssetTable::default();
         let group = table.add_group(Group::default());
         let assets = [
-            ("a", None, 1),
-            ("bc", Some(""), 2),
-            ("d", Some("rev"), 4),
-            ("ü", None, 5),
+            ("a", "a", None, 1),
+            ("bc", "bc", Some(""), 2),
+            ("d", "d", Some("rev"), 4),
+            ("%C3%BC", "ü", None, 5),
+            ("%20", " ", Some("1"), 6),
         ]
-        .map(|(id, revision, line)| Asset {
+        .map(|(id, declared, revision, line)| Asset {
             id,
+            declared,
             revision,
             group,
             line,
