@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use thiserror::Error;
 
+use super::content;
 use super::git::{self, Objects};
 use super::store::{Kind, Listed, ReadProblem, Seen, Store};
 use super::tree::{Root, Tree};
 use super::walk::join;
+use crate::digest::Digest;
 
 /// Links on the way to one file, as the kernel has it.
 const MAX_LINKS: usize = 40;
@@ -259,9 +261,32 @@ impl Snapshot {
     }
 
     fn object(&self, id: &str) -> Result<Vec<u8>, ReadProblem> {
+        let read = |from: &mut dyn Read, size: u64| {
+            let mut bytes = Vec::with_capacity(size as usize);
+            from.read_to_end(&mut bytes).map(|_| bytes)
+        };
+        self.read_object(id, read)
+    }
+
+    fn read_object<T>(
+        &self,
+        id: &str,
+        read: impl FnOnce(&mut dyn Read, u64) -> io::Result<T>,
+    ) -> Result<T, ReadProblem> {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = content.get(id)?;
-        bytes.ok_or_else(|| ReadProblem::Failed("this clone lacks its content".to_owned()))
+        let read = content.read(id, read)?;
+        read.ok_or_else(|| ReadProblem::Failed("this clone lacks its content".to_owned()))
+    }
+
+    /// The object of a regular file.
+    fn file(&self, path: &str) -> Result<&str, ReadProblem> {
+        let real = self.real(path)?;
+        match self.objects.get(&real) {
+            None if self.folders.contains_key(&real) => Err(ReadProblem::NotRegular),
+            None => Err(ReadProblem::Missing),
+            Some((Kind::File, id, _)) => Ok(id),
+            Some(_) => Err(ReadProblem::NotRegular),
+        }
     }
 }
 
@@ -298,19 +323,16 @@ impl Store for Snapshot {
     }
 
     fn read(&self, path: &str, cap: u64) -> Result<Vec<u8>, ReadProblem> {
-        let real = self.real(path)?;
-        match self.objects.get(&real) {
-            None if self.folders.contains_key(&real) => Err(ReadProblem::NotRegular),
-            None => Err(ReadProblem::Missing),
-            Some((Kind::File, id, _)) => {
-                let bytes = self.object(id)?;
-                if bytes.len() as u64 > cap {
-                    return Err(ReadProblem::TooLarge { cap });
-                }
-                Ok(bytes)
-            }
-            Some(_) => Err(ReadProblem::NotRegular),
+        let bytes = self.object(self.file(path)?)?;
+        if bytes.len() as u64 > cap {
+            return Err(ReadProblem::TooLarge { cap });
         }
+        Ok(bytes)
+    }
+
+    fn content(&self, path: &str) -> Result<Digest, ReadProblem> {
+        let digest = |from: &mut dyn Read, size: u64| content::digest(from, size);
+        self.read_object(self.file(path)?, digest)
     }
 
     fn is_unchanged(&self) -> bool {

@@ -5,9 +5,9 @@
 )]
 
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{
@@ -16,6 +16,9 @@ use cap_std::fs::{
 use rayon::prelude::*;
 use rustix::fs::OFlags;
 
+use super::content;
+use super::index::Index;
+use super::stamp::Stamp;
 use super::store::{Kind, Listed, ReadProblem, Seen, Store};
 use crate::digest::Digest;
 
@@ -23,46 +26,54 @@ use crate::digest::Digest;
 pub(super) struct Disk {
     path: PathBuf,
     root: Dir,
-    /// What each path that was looked at led to.
-    stamps: Mutex<HashMap<String, Stamp>>,
-}
-
-/// Changes with whatever a path leads to, or with its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    /// What each path that was looked at led to; `None` is nothing, where a
+    /// file was expected.
+    stamps: Mutex<HashMap<String, Option<Stamp>>>,
+    index: Arc<Index>,
 }
 
 impl Disk {
-    /// Pins the folder at `path`.
-    pub(super) fn open(path: &Path) -> Result<Self, ReadProblem> {
+    /// Pins the folder at `path`; what `index` knows of its files counts.
+    pub(super) fn open(path: &Path, index: &Arc<Index>) -> Result<Self, ReadProblem> {
         let root = Dir::open_ambient_dir(path, ambient_authority())?;
         let disk = Self {
             path: path.to_owned(),
             root,
             stamps: Mutex::default(),
+            index: Arc::clone(index),
         };
         disk.remember("", &disk.root.dir_metadata()?);
         Ok(disk)
     }
 
     fn remember(&self, path: &str, metadata: &Metadata) {
-        let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-        // The first look counts: whatever follows must agree with it.
-        stamps.entry(path.to_owned()).or_insert(stamp(metadata));
+        self.note(path, Some(Stamp::from(metadata)));
     }
 
-    /// Opens a regular file of at most `cap` bytes, and says how many it has.
-    fn open_file(&self, path: &str, cap: u64) -> Result<(File, u64), ReadProblem> {
+    fn note(&self, path: &str, stamp: Option<Stamp>) {
+        let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first look counts: whatever follows must agree with it.
+        stamps.entry(path.to_owned()).or_insert(stamp);
+    }
+
+    /// A file that a manifest names may be gone for a moment while it is replaced.
+    fn missing(&self, path: &str, error: io::Error) -> ReadProblem {
+        let problem = error.into();
+        if problem == ReadProblem::Missing {
+            self.note(path, None);
+        }
+        problem
+    }
+
+    /// Opens a regular file of at most `cap` bytes.
+    fn open_file(&self, path: &str, cap: u64) -> Result<(File, Stamp), ReadProblem> {
         let mut options = OpenOptions::new();
         // Opening a pipe without this waits for its other end.
         options
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-        let file = self.root.open_with(inside(path), &options)?;
+        let file = self.root.open_with(inside(path), &options);
+        let file = file.map_err(|error| self.missing(path, error))?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(ReadProblem::NotRegular);
@@ -71,7 +82,7 @@ impl Disk {
         if metadata.len() > cap {
             return Err(ReadProblem::TooLarge { cap });
         }
-        Ok((file, metadata.len()))
+        Ok((file, Stamp::from(&metadata)))
     }
 
     fn is_same_root(&self) -> bool {
@@ -104,8 +115,8 @@ impl Store for Disk {
     }
 
     fn read(&self, path: &str, cap: u64) -> Result<Vec<u8>, ReadProblem> {
-        let (file, length) = self.open_file(path, cap)?;
-        let mut bytes = Vec::with_capacity(length as usize);
+        let (file, stamp) = self.open_file(path, cap)?;
+        let mut bytes = Vec::with_capacity(stamp.size as usize);
         file.take(cap + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > cap {
             return Err(ReadProblem::TooLarge { cap });
@@ -119,6 +130,22 @@ impl Store for Disk {
         Ok(Digest::of_reader(file.take(cap))?)
     }
 
+    fn content(&self, path: &str) -> Result<Digest, ReadProblem> {
+        let metadata = self.root.metadata(inside(path));
+        let metadata = metadata.map_err(|error| self.missing(path, error))?;
+        if !metadata.is_file() {
+            return Err(ReadProblem::NotRegular);
+        }
+        self.remember(path, &metadata);
+        if let Some(known) = self.index.find(&Stamp::from(&metadata)) {
+            return Ok(known);
+        }
+        let (file, stamp) = self.open_file(path, u64::MAX)?;
+        let digest = content::digest(file.take(stamp.size), stamp.size)?;
+        self.index.learn(stamp, digest);
+        Ok(digest)
+    }
+
     fn is_unchanged(&self) -> bool {
         let stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
         self.is_same_root()
@@ -126,7 +153,7 @@ impl Store for Disk {
                 // A stamp gives nothing away, so the way by name will do here:
                 // it takes a third of the calls that a way inside the root takes.
                 let now = std::fs::metadata(self.path.join(path));
-                now.is_ok_and(|now| stamp_now(&now) == *before)
+                now.ok().map(|now| Stamp::from(&now)) == *before
             })
     }
 }
@@ -144,24 +171,5 @@ fn kind_of(kind: FileType) -> Kind {
         Kind::Link
     } else {
         Kind::Other
-    }
-}
-
-fn stamp(metadata: &Metadata) -> Stamp {
-    Stamp {
-        file: (metadata.dev(), metadata.ino()),
-        size: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    }
-}
-
-fn stamp_now(metadata: &std::fs::Metadata) -> Stamp {
-    use std::os::unix::fs::MetadataExt as _;
-    Stamp {
-        file: (metadata.dev(), metadata.ino()),
-        size: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
     }
 }

@@ -59,8 +59,13 @@ impl Objects {
         })
     }
 
-    /// The content of an object, or `None` where this clone lacks it.
-    pub(super) fn get(&mut self, id: &str) -> io::Result<Option<Vec<u8>>> {
+    /// What `read` makes of the content of an object, which comes with its size;
+    /// `None` where this clone lacks it.
+    pub(super) fn read<T>(
+        &mut self,
+        id: &str,
+        read: impl FnOnce(&mut dyn io::Read, u64) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
         if let Some(questions) = &mut self.questions {
             writeln!(questions, "{id}")?;
             questions.flush()?;
@@ -75,10 +80,13 @@ impl Objects {
         let Some(size) = size else {
             return Ok(None);
         };
-        let mut bytes = vec![0; size];
-        self.answers.read_exact(&mut bytes)?;
+        let mut content = (&mut self.answers).take(size);
+        let result = read(&mut content, size)?;
+        if content.limit() > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         self.answers.read_exact(&mut [0])?;
-        Ok(Some(bytes))
+        Ok(Some(result))
     }
 }
 

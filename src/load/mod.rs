@@ -5,15 +5,20 @@
 //! starts again. The bytes that were hashed are the bytes that are expanded.
 
 mod commit;
+mod content;
 mod disk;
 mod git;
+mod index;
 mod scan;
+mod stamp;
 mod store;
 mod tree;
 mod walk;
 
 pub use crate::manifest::SourceFile;
 pub use commit::{CommitError, at_commit, commit_of};
-pub use scan::{LoadError, scan};
+pub use index::{Index, Indexed};
+pub use scan::{LoadError, scan, scan_with};
+pub use stamp::Stamp;
 pub use store::ReadProblem;
 pub use tree::{Contents, Hashed, PathInRoot, Tree, Visited};

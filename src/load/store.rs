@@ -23,6 +23,10 @@ pub(super) trait Store: Send + Sync {
         self.read(path, cap).map(|bytes| Digest::of(&bytes))
     }
 
+    /// The digest of what a regular file of any size holds; how it got here
+    /// does not matter (see [`super::content`]).
+    fn content(&self, path: &str) -> Result<Digest, ReadProblem>;
+
     /// Whether everything that was looked at is still as it was.
     fn is_unchanged(&self) -> bool;
 }

@@ -1,7 +1,7 @@
 //! What a scan read, and a way to read what the manifests name.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
@@ -35,6 +35,7 @@ pub struct Tree {
     stores: Vec<Option<Box<dyn Store>>>,
     is_disturbed: bool,
     named: Mutex<HashMap<PathInRoot, Remembered>>,
+    hashed: Mutex<HashMap<PathInRoot, HashedOnly>>,
 }
 
 /// A path inside a root; roots are counted from 0.
@@ -49,6 +50,8 @@ pub struct Visited {
     pub links: Vec<PathInRoot>,
     /// Files that manifests name, whether or not they could be read.
     pub named: Vec<PathInRoot>,
+    /// Files of which nothing but the digest was asked for; likewise.
+    pub hashed: Arc<[PathInRoot]>,
 }
 
 /// What a tree held, by digest: enough to tell whether another holds the same.
@@ -59,6 +62,7 @@ pub struct Contents {
     /// The part of it that is known before any manifest is understood.
     own: Digest,
     named: Vec<PathInRoot>,
+    hashed: Arc<[PathInRoot]>,
 }
 
 /// A file that manifests name: its bytes, and what they hash to. Many sets may
@@ -78,6 +82,14 @@ impl From<Vec<u8>> for Hashed {
             bytes: bytes.into(),
         }
     }
+}
+
+/// A file that may be larger than memory.
+#[derive(Clone)]
+struct HashedOnly {
+    found: Result<Digest, ReadProblem>,
+    /// Not merely looked at because another scan had it.
+    is_named: bool,
 }
 
 /// Read twice means the same bytes twice.
@@ -102,6 +114,7 @@ impl Tree {
             stores: Vec::new(),
             is_disturbed: false,
             named: Mutex::default(),
+            hashed: Mutex::default(),
         };
         for (index, root) in roots.into_iter().enumerate() {
             let store = match root.store {
@@ -125,18 +138,14 @@ impl Tree {
     /// The content of a file that the manifest `document` names, relative to
     /// the manifest's folder.
     pub fn read_beside(&self, document: &Document, file: &str) -> Remembered {
-        if file.starts_with('/') {
-            return Err(ReadProblem::Outside);
-        }
-        self.read(document.root_index, &join(&document.folder, file))
+        self.read(document.root_index, &beside(document, file)?)
     }
 
     /// The content of the file at `path` inside a root, counted from 0. It is
     /// read once and remembered.
     pub fn read(&self, root: usize, path: &str) -> Remembered {
         let path = normal(path).ok_or(ReadProblem::Outside)?;
-        let store = self.stores.get(root).and_then(Option::as_ref);
-        let store = store.ok_or(ReadProblem::Missing)?;
+        let store = self.store(root)?;
         let key = (root, path);
         let known = self.named().get(&key).cloned();
         if let Some(known) = known {
@@ -147,14 +156,27 @@ impl Tree {
         self.named().entry(key).or_insert(bytes).clone()
     }
 
+    /// The digest of what the file holds that the manifest `document` names.
+    /// The file may have any size: nothing of it is kept, and it is not even
+    /// read where the index knows it.
+    pub fn digest_beside(&self, document: &Document, file: &str) -> Result<Digest, ReadProblem> {
+        let path = normal(&beside(document, file)?).ok_or(ReadProblem::Outside)?;
+        self.hash(&(document.root_index, path), true)
+    }
+
     /// What was read, the named files included: once all of them were.
     pub fn contents(&self) -> Contents {
-        let named = self.named_paths();
+        let named = sorted(self.named().keys());
+        let hashed = sorted(lock(&self.hashed).iter().filter_map(|(path, file)| {
+            let is_named = file.is_named;
+            is_named.then_some(path)
+        }));
         let own = self.own_digest();
         Contents {
-            digest: self.digest_with(own, &named),
+            digest: self.digest_with(own, &named, &hashed),
             own,
             named,
+            hashed: hashed.into(),
         }
     }
 
@@ -162,13 +184,15 @@ impl Tree {
     /// is parsed or kept.
     pub fn holds(&self, contents: &Contents) -> bool {
         let own = self.own_digest();
-        own == contents.own && self.digest_with(own, &contents.named) == contents.digest
+        let is_same = || self.digest_with(own, &contents.named, &contents.hashed);
+        own == contents.own && is_same() == contents.digest
     }
 
     /// Where this scan has been, together with the files that `contents` names.
     pub fn visited(&self, contents: &Contents) -> Visited {
         Visited {
             named: contents.named.clone(),
+            hashed: Arc::clone(&contents.hashed),
             ..self.visited.clone()
         }
     }
@@ -184,14 +208,13 @@ impl Tree {
         self.is_disturbed
     }
 
-    fn named(&self) -> std::sync::MutexGuard<'_, HashMap<PathInRoot, Remembered>> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    fn named(&self) -> MutexGuard<'_, HashMap<PathInRoot, Remembered>> {
+        lock(&self.named)
     }
 
-    fn named_paths(&self) -> Vec<PathInRoot> {
-        let mut paths: Vec<PathInRoot> = self.named().keys().cloned().collect();
-        paths.sort_unstable();
-        paths
+    fn store(&self, root: usize) -> Result<&dyn Store, ReadProblem> {
+        let store = self.stores.get(root).and_then(Option::as_deref);
+        store.ok_or(ReadProblem::Missing)
     }
 
     /// Of manifests, and of what is wrong with files and folders.
@@ -203,30 +226,38 @@ impl Tree {
         Digest::of_parts(std::iter::once(&self.digest.0[..]).chain(parts))
     }
 
-    fn digest_with(&self, own: Digest, named: &[PathInRoot]) -> Digest {
-        let digests: Vec<Digest> = named.par_iter().map(|key| self.digest_of(key)).collect();
+    fn digest_with(&self, own: Digest, named: &[PathInRoot], hashed: &[PathInRoot]) -> Digest {
+        let named = named.par_iter().map(|key| (key, self.named_digest(key)));
+        let hashed = hashed.par_iter().map(|key| (key, self.hash(key, false)));
+        let digests = named
+            .chain(hashed)
+            .map(|(key, found)| digest_of_file(key, found));
+        let digests: Vec<Digest> = digests.collect();
         let parts = digests.iter().map(|digest| &digest.0[..]);
         Digest::of_parts(std::iter::once(&own.0[..]).chain(parts))
     }
 
-    /// Of a named file and its path, or of why it cannot be read.
-    fn digest_of(&self, key: &PathInRoot) -> Digest {
-        let (root, path) = key;
+    fn named_digest(&self, key: &PathInRoot) -> Result<Digest, ReadProblem> {
         let known = self.named().get(key).cloned();
-        let store = self.stores.get(*root).and_then(Option::as_ref);
-        let content = match (known, store) {
-            (Some(known), _) => known.map(|content| content.digest),
-            (None, Some(store)) => store.digest(path, MAX_NAMED_FILE),
-            (None, None) => Err(ReadProblem::Missing),
-        };
-        let root = (*root as u64).to_be_bytes();
-        match content {
-            Ok(content) => Digest::of_parts([&root[..], path.as_bytes(), &content.0]),
-            Err(problem) => {
-                let problem = problem.to_string();
-                Digest::of_parts([&root[..], path.as_bytes(), problem.as_bytes()])
-            }
+        match known {
+            Some(known) => known.map(|content| content.digest),
+            None => self.store(key.0)?.digest(&key.1, MAX_NAMED_FILE),
         }
+    }
+
+    fn hash(&self, key: &PathInRoot, is_named: bool) -> Result<Digest, ReadProblem> {
+        if let Some(known) = lock(&self.hashed).get_mut(key) {
+            known.is_named |= is_named;
+            return known.found.clone();
+        }
+        let found = self.store(key.0)?.content(&key.1);
+        let mut hashed = lock(&self.hashed);
+        let known = hashed.entry(key.clone()).or_insert(HashedOnly {
+            found,
+            is_named: false,
+        });
+        known.is_named |= is_named;
+        known.found.clone()
     }
 
     fn add(&mut self, index: usize, name: &str, store: &dyn Store) {
@@ -302,6 +333,36 @@ fn read_all(
     };
     let files = listing.files.par_iter();
     files.map(|path| (path.clone(), read(path))).collect()
+}
+
+/// Of a file and its path, or of why it cannot be read.
+fn digest_of_file((root, path): &PathInRoot, found: Result<Digest, ReadProblem>) -> Digest {
+    let root = (*root as u64).to_be_bytes();
+    match found {
+        Ok(content) => Digest::of_parts([&root[..], path.as_bytes(), &content.0]),
+        Err(problem) => {
+            let problem = problem.to_string();
+            Digest::of_parts([&root[..], path.as_bytes(), problem.as_bytes()])
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn sorted<'a>(paths: impl Iterator<Item = &'a PathInRoot>) -> Vec<PathInRoot> {
+    let mut paths: Vec<PathInRoot> = paths.cloned().collect();
+    paths.sort_unstable();
+    paths
+}
+
+/// The path inside the root of a file that a manifest names.
+fn beside(document: &Document, file: &str) -> Result<String, ReadProblem> {
+    if file.starts_with('/') {
+        return Err(ReadProblem::Outside);
+    }
+    Ok(join(&document.folder, file))
 }
 
 fn digest_of(files: &[SourceFile]) -> Digest {
