@@ -5,6 +5,7 @@
 )]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -14,6 +15,7 @@ use super::output::{self, Output};
 use super::workspace::{self, failed_on_state};
 use crate::declare::Declared;
 use crate::inspect::plan::{Found, Options, plan};
+use crate::load::Index;
 use crate::manifest::Problem;
 use crate::plan::saved::SavedPlan;
 use crate::reconcile::since;
@@ -28,7 +30,11 @@ const SHOWN_AT_MOST: usize = 100_000;
 
 /// Plans, offline, against the state or a commit; writes nothing but `--save`.
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
-    let mut declared = workspace::declared(global)?;
+    let index = match arguments.since {
+        Some(_) => Index::default(),
+        None => workspace::index(global),
+    };
+    let mut declared = workspace::declared_with(global, &Arc::new(index))?;
     let options = Options {
         urls: match arguments.verbose {
             0 => 0,

@@ -14,6 +14,7 @@ use super::progress::Meter;
 use super::workspace::{self, failed_on_state};
 use super::{output, plan};
 use crate::declare::Declared;
+use crate::load::Index;
 use crate::manifest::Problem;
 use crate::metrics::{self, Metrics, Pass, PassResult};
 use crate::plan::saved::SavedPlan;
@@ -33,13 +34,15 @@ use crate::submit::transport::{Patience, Transport};
 
 /// Reconciles once, against the state or a commit.
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
-    let mut declared = workspace::declared(global)?;
+    let index = Arc::new(index(arguments, global));
+    let mut declared = workspace::declared_with(global, &index)?;
     workspace::check_set(&declared, arguments.set.as_deref())?;
     let saved = arguments.plan.as_deref().map(saved).transpose()?;
     let mut store = match &arguments.since {
         Some(reference) => plan::since_commit(&mut declared, global, reference)?,
         None => workspace::store(global, "reconcile")?,
     };
+    remember(&index, &declared, &mut store)?;
     note_past(arguments.bootstrap, &store)?;
     let planning = planning::Options {
         only: arguments.set.clone(),
@@ -68,6 +71,23 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
     }
     let cure = plan::cure(arguments.since.as_deref());
     finish(&declared, &mut store, (&outcome, &cure), output)
+}
+
+/// What is known of files from before: nothing, where no state is read.
+fn index(arguments: &Arguments, global: &Global) -> Index {
+    match arguments.since {
+        Some(_) => Index::default(),
+        None => workspace::index(global),
+    }
+}
+
+fn remember(index: &Index, declared: &Declared, store: &mut Store) -> Result<(), Failure> {
+    if !declared.is_frozen() {
+        index.forget_unused();
+    }
+    index.news().map_or(Ok(()), |files| {
+        store.remember_files(&files).map_err(failed_on_state)
+    })
 }
 
 /// A state with a past does not ask what to begin with.

@@ -23,6 +23,7 @@ use crate::daemon::schedule::Timing;
 use crate::daemon::telling::Telling;
 use crate::daemon::webhook::{Sink, Webhook};
 use crate::declare::Declared;
+use crate::load::Index;
 use crate::metrics::Metrics;
 use crate::state::{Store, check_location};
 use crate::submit::clock::{Clock, SystemClock};
@@ -92,6 +93,7 @@ struct Parts {
     stop: Stop,
     telling: Telling,
     clock: Arc<dyn Clock>,
+    index: Arc<Index>,
 }
 
 async fn serve(
@@ -113,8 +115,10 @@ async fn serve(
         settle_ms: arguments.settle,
         ..Timing::every(arguments.scan_interval)
     };
-    let (scanner, scans) = scanner::spawn(workspace::declaring(global), timing);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let index = Arc::new(workspace::index(global));
+    let known = (Arc::clone(&index), Arc::clone(&clock));
+    let (scanner, scans) = scanner::spawn(workspace::declaring(global), known, timing);
     let parts = Parts {
         telling: Telling::new(
             (Arc::clone(&metrics), Arc::clone(&health)),
@@ -126,6 +130,7 @@ async fn serve(
         scanner,
         scans,
         clock,
+        index,
     };
     let app = app(arguments, global, &parts, (metrics, health, started));
     let (ends, ended) = oneshot::channel::<()>();
@@ -146,18 +151,20 @@ async fn serve(
 async fn keep(arguments: &Arguments, store: Store, parts: Parts) -> Result<Exit, Failure> {
     let transport = Transport::new(Patience::default()).context("failed to set up TLS")?;
     let courier = Courier::new(transport, arguments.allow_endpoint.clone());
-    let settings = Settings {
-        bootstrap: arguments.bootstrap.map(reconcile::choice),
-        grace: Duration::from_millis(arguments.grace),
-        holder: workspace::holder("run"),
-    };
     let Parts {
         scanner,
         scans,
         stop,
         telling,
         clock,
+        index,
     } = parts;
+    let settings = Settings {
+        bootstrap: arguments.bootstrap.map(reconcile::choice),
+        grace: Duration::from_millis(arguments.grace),
+        holder: workspace::holder("run"),
+        index,
+    };
     let driver = Driver::new(
         store,
         Arc::new(courier),
@@ -177,6 +184,7 @@ async fn observe(global: &Global, parts: Parts) -> Result<Exit, Failure> {
         stop,
         telling,
         clock,
+        ..
     } = parts;
     let state = global.state.clone();
     let observing = Observing::new(state, clock, (scanner, scans), (stop, telling));

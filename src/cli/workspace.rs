@@ -5,13 +5,14 @@
 )]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::args::Global;
 use super::exit::{Exit, Failure};
 use crate::declare::{Declared, Options, declare};
 use crate::inspect::Moment;
 use crate::inspect::wanted::{self, Refused};
-use crate::load;
+use crate::load::{self, Index};
 use crate::manifest::Problem;
 use crate::state::{self, Holder, Reader, StateError, Store};
 use crate::submit::clock::{Clock as _, SystemClock};
@@ -41,11 +42,28 @@ pub(super) fn check_roots(global: &Global) -> Result<(), Failure> {
 
 /// Everything that the manifests declare, read consistently.
 pub(super) fn declared(global: &Global) -> Result<Declared, Failure> {
+    declared_with(global, &Arc::new(index(global)))
+}
+
+/// The same, where `index` knows some of the files that sets take revisions from.
+pub(super) fn declared_with(global: &Global, index: &Arc<Index>) -> Result<Declared, Failure> {
     let options = declaring(global);
-    let declared = load::scan(&global.manifests, |tree| declare(tree, &options));
+    index.begin(now_ms());
+    let declared = load::scan_with(index, &global.manifests, |tree| declare(tree, &options));
     declared.map_err(|error| {
         let hint = "nothing was done; wait for whatever writes them, and run again";
         failed_to_load(error).hint(hint)
+    })
+}
+
+/// What the state knows of files. Where it cannot be read, all files are: what
+/// is wrong with it is told by whoever needs more of it.
+pub(super) fn index(global: &Global) -> Index {
+    let path = global.state.clone();
+    Index::new(move || {
+        let reader = Reader::open(&path).ok().flatten();
+        let files = reader.and_then(|reader| reader.files().ok());
+        files.unwrap_or_default()
     })
 }
 

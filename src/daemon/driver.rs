@@ -15,6 +15,7 @@ use super::scanner::{Handle, Scan};
 use super::signals::{Asked, Signals};
 use super::telling::Telling;
 use crate::batch::backoff;
+use crate::load::Index;
 use crate::reconcile::planning::{self, BootstrapChoice};
 use crate::reconcile::{self, Options, Tools, inbox, once};
 use crate::state::{Holder, Standing, StateError, Store};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Who holds the state, for others that wait for it.
     pub holder: Holder,
+    /// What the scanner knows of files; kept in the state.
+    pub index: Arc<Index>,
 }
 
 /// How the loop ended.
@@ -200,7 +203,14 @@ impl Driver {
         let took = started.elapsed();
         let outcome = outcome.and_then(|outcome| {
             self.store.prune_history(now_ms)?;
+<<<<<<< HEAD
             self.telling.passed(scan, &outcome, &self.store, took)?;
+=======
+            if let Some(files) = self.settings.index.news() {
+                self.store.remember_files(&files)?;
+            }
+            self.telling.passed(scan, &outcome, &self.store, took_ms)?;
+>>>>>>> 6bcffdf (Revisions come from files: revisionFrom)
             Ok(outcome)
         });
         match outcome {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::declare::{Declared, Options, declare};
-use crate::load::{self, Contents, LoadError, Visited};
+use crate::load::{self, Contents, Index, LoadError, Visited};
 
 /// What the manifests held, and what it declares.
 pub(super) struct Content {
@@ -17,11 +17,19 @@ pub(super) struct Reading {
     /// It was none of those known before, so the manifests were parsed.
     pub(super) is_new: bool,
     pub(super) visited: Visited,
+    /// Files that were hashed because the index did not know them.
+    pub(super) hashed: u64,
 }
 
-/// Reads the manifests. What reads as one of `known` is that, unparsed.
-pub(super) fn read(options: &Options, known: &[Arc<Content>]) -> Result<Reading, LoadError> {
-    load::scan(&options.manifests, |tree| {
+/// Reads the manifests, at `now_ms` or later. What reads as one of `known` is
+/// that, unparsed.
+pub(super) fn read(
+    options: &Options,
+    (index, now_ms): (&Arc<Index>, i64),
+    known: &[Arc<Content>],
+) -> Result<Reading, LoadError> {
+    index.begin(now_ms);
+    let mut reading = load::scan_with(index, &options.manifests, |tree| {
         let same = known.iter().find(|content| tree.holds(&content.contents));
         let content = same.map_or_else(
             || {
@@ -35,6 +43,13 @@ pub(super) fn read(options: &Options, known: &[Arc<Content>]) -> Result<Reading,
             is_new: same.is_none(),
             visited: tree.visited(&content.contents),
             content,
+            hashed: 0,
         }
-    })
+    })?;
+    reading.hashed = index.files_read();
+    // Sets that are broken now will want the files that they had before.
+    if !reading.content.declared.is_frozen() {
+        index.forget_unused();
+    }
+    Ok(reading)
 }

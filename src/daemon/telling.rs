@@ -93,6 +93,7 @@ impl Telling {
         for _ in before.overflows..now.overflows {
             self.metrics.watch_overflowed();
         }
+        self.metrics.files_hashed(now.hashed - before.hashed);
         let seconds = now.last_scan.as_secs_f64();
         let parsed = now.parsed - before.parsed;
         let unstable = now.unstable - before.unstable;

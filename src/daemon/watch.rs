@@ -132,7 +132,8 @@ impl Watch {
             path => self.roots[*root].join(path),
         };
         let mut folders: BTreeSet<PathBuf> = visited.folders.iter().map(absolute).collect();
-        for followed in visited.links.iter().chain(&visited.named) {
+        let named = visited.named.iter().chain(&*visited.hashed);
+        for followed in visited.links.iter().chain(named) {
             let (end, _) = &self.ways[followed.0];
             let on_the_way = guide.way(&absolute(followed)).folders.into_iter();
             folders.extend(on_the_way.filter(|folder| folder.starts_with(&end.end)));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::contents::contents_of;
 use super::{Cdn, DeclaredSet};
 use crate::digest::{ALGORITHM, Digest};
 use crate::expand::Addressing;
@@ -38,11 +39,17 @@ impl Composer<'_> {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let contents = contents_of(self.tree, &manifest, &files)?;
         let spec = &manifest.spec;
         Ok(DeclaredSet {
             name: manifest.name.clone(),
             formerly: manifest.formerly.clone(),
-            inputs: inputs_of(&manifest, &templates, &providers, &files),
+            inputs: inputs_of(
+                &manifest,
+                &templates,
+                &providers,
+                (&files, contents.as_deref()),
+            ),
             tiers,
             limits: spec.limits,
             on_create: spec.on_create,
@@ -54,6 +61,7 @@ impl Composer<'_> {
             templates,
             providers,
             files,
+            contents,
             max_expansion: self.max_expansion,
         })
     }
@@ -148,7 +156,7 @@ fn inputs_of(
     manifest: &Manifest<AssetSetSpec>,
     templates: &[Arc<Manifest<TemplateSpec>>],
     providers: &[Arc<dyn Provider>],
-    files: &[Option<NamedFile>],
+    (files, contents): (&[Option<NamedFile>], Option<&[Digest]>),
 ) -> Digest {
     let mut of_templates: Vec<Digest> = templates
         .iter()
@@ -161,13 +169,14 @@ fn inputs_of(
         Digest::of_parts([provider.target().as_bytes(), addressing])
     });
     let of_files = files.iter().flatten().map(|file| file.digest);
-    let group = |digests: Vec<Digest>| Digest::of_parts(digests.iter().map(|digest| &digest.0[..]));
-    let groups = [
+    let group = |digests: &[Digest]| Digest::of_parts(digests.iter().map(|digest| &digest.0[..]));
+    let mut groups = vec![
         manifest.document.digest,
-        group(of_templates),
-        group(of_providers.collect()),
-        group(of_files.collect()),
+        group(&of_templates),
+        group(&of_providers.collect::<Vec<_>>()),
+        group(&of_files.collect::<Vec<_>>()),
     ];
+    groups.extend(contents.map(group));
     let groups = groups.iter().map(|digest| &digest.0[..]);
     Digest::of_parts(std::iter::once(ALGORITHM.as_bytes()).chain(groups))
 }

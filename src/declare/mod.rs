@@ -1,6 +1,7 @@
 //! Declaring: everything that manifests say, ready to be planned.
 
 mod compose;
+mod contents;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -134,16 +135,19 @@ pub struct DeclaredSet {
     templates: Vec<Arc<Manifest<TemplateSpec>>>,
     providers: Vec<Arc<dyn Provider>>,
     files: Vec<Option<NamedFile>>,
+    /// What the file of each asset holds, where that is a revision.
+    contents: Option<Arc<[Digest]>>,
     max_expansion: u64,
 }
 
 impl DeclaredSet {
     /// Reads the set's files and compiles it; nothing of that is kept.
     pub fn expand(&self) -> Compiled {
-        self.compile(&self.manifest.spec)
+        self.compile(&self.manifest.spec, self.contents.as_ref())
     }
 
-    /// The set as if it excluded nothing; `None` where it does not.
+    /// The set as if it excluded nothing; `None` where it does not. Files of
+    /// assets that it excludes were not read, so no file counts for its marks.
     pub fn expand_in_full(&self) -> Option<Compiled> {
         let spec = &self.manifest.spec;
         if spec.exclude.is_empty() && spec.exclude_assets.is_empty() {
@@ -154,7 +158,7 @@ impl DeclaredSet {
             exclude_assets: Vec::new(),
             ..spec.clone()
         };
-        Some(self.compile(&spec))
+        Some(self.compile(&spec, None))
     }
 
     /// The field that leaves `url` out, for a URL of the set in full.
@@ -171,7 +175,7 @@ impl DeclaredSet {
         self.manifest.place(&[Step::Key("spec"), Step::Key(field)])
     }
 
-    fn compile(&self, spec: &AssetSetSpec) -> Compiled {
+    fn compile(&self, spec: &AssetSetSpec, contents: Option<&Arc<[Digest]>>) -> Compiled {
         let place_of = |path: &[Step<'_>]| self.manifest.place(path);
         let templates: Vec<&TemplateSpec> = self.templates.iter().map(|one| &one.spec).collect();
         let addressings = addressings(&self.providers);
@@ -182,7 +186,11 @@ impl DeclaredSet {
             addressings: &addressings,
             max_expansion: self.max_expansion,
         };
-        compile(&source, resolve(spec, &place_of, &self.files))
+        let mut resolved = resolve(spec, &place_of, &self.files);
+        if let Some(contents) = contents {
+            resolved.table.set_contents(Arc::clone(contents));
+        }
+        compile(&source, resolved)
     }
 }
 

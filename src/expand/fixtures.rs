@@ -24,6 +24,7 @@ pub(crate) fn set() -> AssetSetSpec {
         cdns: Vec::new(),
         templates: Vec::new(),
         image_presets: PresetChoice::None,
+        revision_file: None,
         revision: None,
         smart_crops: None,
         assets: Vec::new(),

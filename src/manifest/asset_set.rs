@@ -35,6 +35,8 @@ pub(super) struct AssetSetWire {
     assets: Option<Vec<Short<AssetWire>>>,
     /// Assets listed in files beside the manifest.
     assets_from: Option<Vec<AssetsFromWire>>,
+    /// A file for each asset: whenever its content changes, the asset is sent again.
+    revision_from: Option<RevisionFromWire>,
     /// Whole URLs.
     urls: Option<Vec<Short<UrlWire>>>,
     /// Declared URLs to leave out; `*` stands for any characters.
@@ -118,6 +120,15 @@ struct DynamicMediaWire {
     _dynamic_media: NotYet,
 }
 
+/// Where a revision of each asset comes from, besides those declared.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RevisionFromWire {
+    /// Relative to the manifest, inside its root; `<ID>` stands for the id of
+    /// the asset.
+    file: Text,
+}
+
 /// A URL.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -159,6 +170,7 @@ pub(super) fn to_spec(wire: AssetSetWire) -> AssetSetSpec {
         smart_crops: wire.smart_crops.map(|crops| texts(Some(crops))),
         assets: assets.into_iter().map(to_asset).collect(),
         assets_from: sources.into_iter().filter_map(to_source).collect(),
+        revision_file: wire.revision_from.map(|from| from.file.0),
         urls: urls.into_iter().map(to_url).collect(),
         exclude: texts(wire.exclude),
         exclude_assets: texts(wire.exclude_assets),

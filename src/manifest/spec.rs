@@ -137,6 +137,9 @@ pub struct AssetSetSpec {
     pub assets: Vec<AssetSpec>,
     /// Assets from elsewhere.
     pub assets_from: Vec<AssetsFrom>,
+    /// The file whose content is a revision of each asset: relative to the
+    /// manifest's folder, inside its root, with `<ID>` for the asset's id.
+    pub revision_file: Option<String>,
     /// Whole URLs.
     pub urls: Vec<UrlSpec>,
     /// Globs over declared URLs; only `*` is special.

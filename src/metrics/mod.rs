@@ -118,6 +118,7 @@ struct Watcher {
     overflows: Counter,
     scans: Series<ByResult, u64>,
     scan_duration: Histogram,
+    files_hashed: Counter,
 }
 
 #[derive(Debug)]
@@ -200,6 +201,11 @@ impl Metrics {
         self.watcher.scan_duration.observe(seconds);
     }
 
+    /// So many files had to be read for their digest.
+    pub fn files_hashed(&self, count: u64) {
+        self.watcher.files_hashed.inc_by(count);
+    }
+
     /// This process holds the state, which is at `serial`.
     pub fn state(&self, serial: u64) {
         self.state.serial.set(serial);
@@ -234,11 +240,13 @@ impl Watcher {
             overflows: Counter::default(),
             scans: Series::default(),
             scan_duration: Histogram::new(BOUNDS),
+            files_hashed: Counter::default(),
         };
         names::WATCHER_MODE.register(registry, watcher.mode.clone());
         names::WATCHER_OVERFLOWS.register(registry, watcher.overflows.clone());
         names::SCANS.register(registry, watcher.scans.clone());
         names::SCAN_DURATION.register(registry, watcher.scan_duration.clone());
+        names::FILES_HASHED.register(registry, watcher.files_hashed.clone());
         watcher
     }
 }

@@ -234,6 +234,11 @@ pub(super) const SCANS: Description = counter(
 );
 pub(super) const SCAN_DURATION: Description =
     histogram("scan_duration", &[], "How long scans of the manifests took");
+pub(super) const FILES_HASHED: Description = counter(
+    "files_hashed",
+    &[],
+    "Files of revisionFrom that a scan had to read; one that has not changed since the last scan is not read",
+);
 
 pub(super) const STATE_SERIAL: Description =
     gauge("state_serial", &[], "Grows with every change of the state");
@@ -281,6 +286,7 @@ pub const ALL: &[Description] = &[
     WATCHER_OVERFLOWS,
     SCANS,
     SCAN_DURATION,
+    FILES_HASHED,
     STATE_SERIAL,
     STATE_LOCK_HELD,
     STATE_WRITE_ERRORS,

@@ -10,6 +10,7 @@ mod approval;
 mod bucket;
 mod departed;
 mod error;
+mod files;
 mod fold;
 mod forced;
 mod forget;

@@ -15,10 +15,20 @@ use crate::digest::ALGORITHM;
 pub(super) const APPLICATION: i64 = 0x6672_7368;
 
 /// Raised with every change of the tables; the file's `user_version`.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// What makes each format the next one, from format 1 on.
-pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [];
+pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [FILES];
+
+/// From format 2 on: what files held when they were last read.
+const FILES: &str = "
+CREATE TABLE file(
+    device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL,
+    modified_s INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
+    changed_s INTEGER NOT NULL, changed_ns INTEGER NOT NULL,
+    digest BLOB NOT NULL, PRIMARY KEY (device, inode)
+) STRICT, WITHOUT ROWID;
+";
 
 /// Numbers come from AUTOINCREMENT wherever something else may still name a
 /// deleted row: such a number must never mean another row. What happened to
@@ -106,6 +116,7 @@ pub(super) fn create(conn: &Connection, now_ms: i64) -> Result<()> {
     let lineage = format!("{:032x}", u128::from_be_bytes(random));
     let transaction = conn.unchecked_transaction()?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(FILES)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.execute(
@@ -201,6 +212,7 @@ mod tests {
         let path = folder.path().join("freshen.db");
         let conn = Connection::open(&path).unwrap();
         create(&conn, 0).unwrap();
+        conn.pragma_update(None, "user_version", 1).unwrap();
         let steps = [
             "CREATE TABLE added(a)",
             "ALTER TABLE added RENAME COLUMN a TO b",

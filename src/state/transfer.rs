@@ -12,7 +12,8 @@ use super::observe::{drop_set, find_set, record_event};
 use super::records::{Records, unknown};
 use super::{Reader, Result, StateError, Store, journal, request, schema, store};
 
-/// In this order everything is taken over by [`Store::import`].
+/// In this order everything is taken over by [`Store::import`], but for what is
+/// known of files, which may be those of another machine.
 const TABLES: [&str; 14] = [
     "meta",
     "target",
@@ -181,6 +182,7 @@ fn examine(records: &Records, findings: &mut Vec<StateError>) -> Result<()> {
     note(records.targets().map(drop), findings)?;
     note(records.requests(false).map(drop), findings)?;
     note(records.suspensions().map(drop), findings)?;
+    note(records.files().map(drop), findings)?;
     note(records.open_batches().map(drop), findings)?;
     for ledger in numbers(conn, "SELECT id FROM ledger", findings)? {
         let ledger = crate::plan::recorded::LedgerId(ledger);

@@ -19,6 +19,7 @@ use freshen::daemon::scanner::{self, Handle, Scan, WatchMode};
 use freshen::daemon::schedule::Timing;
 use freshen::declare::{Declared, Options};
 use freshen::load::LoadError;
+use freshen::submit::clock::SystemClock;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -106,7 +107,8 @@ impl Watched {
             manifests: roots.to_vec(),
             max_expansion: 1_000,
         };
-        let (handle, scans) = scanner::spawn(options, timing);
+        let (handle, scans) =
+            scanner::spawn(options, (Arc::default(), Arc::new(SystemClock)), timing);
         let published = Arc::default();
         tokio::spawn(record(scans.clone(), Arc::clone(&published)));
         let mut watched = Self {

@@ -256,7 +256,10 @@ impl Scanner {
         let mut statistics = self.shared.statistics();
         statistics.scans += 1;
         match reading {
-            Ok(reading) => statistics.parsed += u64::from(reading.is_new),
+            Ok(reading) => {
+                statistics.parsed += u64::from(reading.is_new);
+                statistics.hashed += reading.hashed;
+            }
             Err(ScanError::Unreadable(_)) => statistics.unstable += 1,
             Err(_) => statistics.panicked += 1,
         }
@@ -343,7 +346,7 @@ mod tests {
         };
         let read: Arc<Read> = Arc::new(move |known| {
             first();
-            reading::read(&options, known)
+            reading::read(&options, (&Arc::default(), 0), known)
         });
         let (handle, scans) = spawn(read, roots, timing);
         (handle, scans, folder)

@@ -13,7 +13,8 @@ use super::schedule::Timing;
 use super::watch::Signals;
 use crate::declare::{Declared, Options};
 use crate::digest::Digest;
-use crate::load::LoadError;
+use crate::load::{Index, LoadError};
+use crate::submit::clock::Clock;
 
 use engine::Read;
 
@@ -83,6 +84,8 @@ pub struct Statistics {
     pub scans: u64,
     /// Scans that found something new, which was parsed.
     pub parsed: u64,
+    /// Files that were read only to be hashed.
+    pub hashed: u64,
     /// Scans under which the manifests kept changing.
     pub unstable: u64,
     /// Scans that broke off.
@@ -136,11 +139,17 @@ impl Handle {
     }
 }
 
-/// Starts scanning, on the runtime of the caller. The receiver sees the first
+/// Starts scanning, on the runtime of the caller; files that `index` knows are
+/// not read as long as nothing about them changes. The receiver sees the first
 /// scan once it has settled, and then each that differs.
-pub fn spawn(options: Options, timing: Timing) -> (Handle, watch::Receiver<Option<Arc<Scan>>>) {
+pub fn spawn(
+    options: Options,
+    (index, clock): (Arc<Index>, Arc<dyn Clock>),
+    timing: Timing,
+) -> (Handle, watch::Receiver<Option<Arc<Scan>>>) {
     let roots = options.manifests.clone();
-    let read: Arc<Read> = Arc::new(move |known| reading::read(&options, known));
+    let read: Arc<Read> =
+        Arc::new(move |known| reading::read(&options, (&index, clock.now_ms()), known));
     engine::spawn(read, roots, timing)
 }
 
