@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use freshen::declare::{Options, declare};
-use freshen::load;
+use freshen::load::{self, Index};
 
 use crate::keeper::Keeper;
 use crate::world::{ROOT, World};
@@ -141,12 +142,13 @@ fn what_is_known_of_a_file_is_believed_while_nothing_about_it_changes() {
 #[test]
 fn a_manifest_that_is_broken_for_a_while_makes_no_file_unknown() {
     let world = told();
+    world.set("other", &SET.replace("[a, b, c]", "[a]"));
+    world.sends(0);
     until_known(&world, 3);
     world.set("set", "  nonsense: 1");
     assert!(world.sends(4).is_empty());
     assert_eq!(known(&world), 3);
-    let fewer = SET.replace("[a, b, c]", "[a, b]");
-    world.set("set", &fewer);
+    world.set("set", &SET.replace("[a, b, c]", "[a, b]"));
     assert!(world.sends(0).is_empty());
     assert_eq!(known(&world), 2, "nobody asks for the third");
 }
@@ -195,6 +197,7 @@ fn a_state_from_before_files_were_known_is_read_and_brought_up() {
     let plan = world.ends(0, &["plan"]);
     assert!(plan.contains("nothing"), "{plan}");
     let copy = world.folder().join("freshen.db.format-1");
+    world.ends(0, &["state", "check"]);
     assert!(!copy.exists());
     until_known(&world, 3);
     assert!(copy.exists());
@@ -300,32 +303,50 @@ fn a_pattern_that_means_nothing_is_an_error() {
 
 #[test]
 fn a_file_that_changes_during_a_scan_starts_it_again() {
-    restarts(&|_| (), &|world| image(world, "c", "image C"));
+    let world = hidden();
+    let index = Arc::new(Index::default());
+    for deed in ["image A", "image B"] {
+        restarts(&world, &index, &|| hide(&world, "c", deed));
+        assert_eq!(index.files_read(), 1 + u64::from(deed == "image A") * 3);
+    }
 }
 
 #[test]
 fn a_file_that_appears_during_a_scan_starts_it_again() {
-    let path = "manifests/images/c.jpg";
-    restarts(&|world| world.remove(path), &|world| {
-        image(world, "c", "image c");
-    });
+    let world = hidden();
+    world.remove("manifests/.images/c.jpg");
+    restarts(&world, &Arc::default(), &|| hide(&world, "c", "image c"));
+}
+
+/// The set `set`, with its images in a folder in which no manifest is looked for.
+fn hidden() -> World {
+    let world = World::new("");
+    for id in ["a", "b", "c"] {
+        hide(&world, id, &format!("image {id}"));
+    }
+    world.set("set", &SET.replace("images/", ".images/"));
+    world
+}
+
+fn hide(world: &World, id: &str, content: &str) {
+    world.write(&format!("manifests/.images/{id}.jpg"), content);
 }
 
 /// Asserts that a scan sees what `deed` does while it goes on.
-fn restarts(before: &dyn Fn(&World), deed: &dyn Fn(&World)) {
-    let world = untold();
-    before(&world);
+fn restarts(world: &World, index: &Arc<Index>, deed: &dyn Fn()) {
     let roots = vec![world.folder().join("manifests")];
     let options = Options {
         manifests: roots.clone(),
         max_expansion: 1_000,
     };
     let mut seen = Vec::new();
-    load::scan(&roots, |tree| {
+    // So late that every file is older than its times can tell.
+    index.begin(i64::MAX);
+    load::scan_with(index, &roots, |tree| {
         let declared = declare(tree, &options);
         seen.push(declared.sets.get("set").map(|set| set.inputs));
         if seen.len() == 1 {
-            deed(&world);
+            deed();
         }
     })
     .unwrap();
@@ -423,18 +444,18 @@ const HASHED: &str = "freshen_files_hashed_total";
 
 #[test]
 fn the_daemon_notices_a_changed_image_and_sends_its_asset() {
-    let world = untold();
+    let world = hidden();
     let arguments = ["--bootstrap", "adopt", "--scan-interval", "1h"];
     let keeper = Keeper::start(&world, &arguments);
     keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
-    image(&world, "b", "image B");
+    hide(&world, "b", "image B");
     let is_sent = |id| move |world: &World| world.accepted().last() == Some(&urls([id]));
     world.wait_until("the asset", is_sent("b"));
-    fs::remove_file(world.folder().join("manifests/images/c.jpg")).unwrap();
+    world.remove("manifests/.images/c.jpg");
     keeper.wait_until("a broken set", |keeper| {
         keeper.metric("freshen_sets{state=\"invalid\"}") == Some(1.0)
     });
-    image(&world, "c", "image C");
+    hide(&world, "c", "image C");
     world.wait_until("the asset", is_sent("c"));
     assert_eq!(world.accepted().len(), 2);
 }
