@@ -1,11 +1,9 @@
 //! The arguments, as a person reads them in `--help`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::log::{LogFormat, LogLevel};
 use crate::digest::Digest;
 use crate::import;
 use crate::report::Format;
@@ -111,7 +109,7 @@ pub(super) enum Command {
     /// Send what the CDNs have not been told yet, and record it
     Reconcile(Reconcile),
     /// Reconcile whenever the manifests change, until asked to end
-    Run(Run),
+    Run(super::run::Arguments),
     /// Show what is recorded of each set
     Status(OneSet),
     /// Show the batches that were sent
@@ -209,50 +207,6 @@ pub(super) struct Reconcile {
     /// Send what differs from the manifests at this commit; keeps no state
     #[arg(long, value_name = "REF", conflicts_with = "plan")]
     pub(super) since: Option<String>,
-}
-
-/// `run`.
-#[derive(Args, Debug)]
-pub(super) struct Run {
-    /// Address of health, metrics and the API
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9180")]
-    pub(super) listen: SocketAddr,
-    /// Plan and report, send nothing, hold no state
-    #[arg(long, conflicts_with = "bootstrap")]
-    pub(super) observe: bool,
-    /// What a state without a past means
-    #[arg(long, value_enum, value_name = "CHOICE")]
-    pub(super) bootstrap: Option<Bootstrap>,
-    /// Read every manifest this often, whether or not a change was noticed
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::duration::parse_interval_ms)]
-    pub(super) scan_interval: u64,
-    /// Act on a change once the manifests have read the same for this long
-    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = super::duration::parse_ms)]
-    pub(super) settle: u64,
-    /// How long calls under way may take once it is asked to end
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::duration::parse_ms)]
-    pub(super) grace: u64,
-    /// A host besides the provider's own that may be sent credentials
-    #[arg(long, value_name = "ORIGIN")]
-    pub(super) allow_endpoint: Vec<Origin>,
-    /// A name, besides localhost, under which visitors may come
-    #[arg(long, value_name = "NAME")]
-    pub(super) allow_host: Vec<String>,
-    /// Whoever shows the token in this file may change something over HTTP
-    #[arg(long, value_name = "FILE")]
-    pub(super) api_token_file: Option<String>,
-    /// Tell this URL what fails, is blocked or refused, and recovers
-    #[arg(long, value_name = "URL")]
-    pub(super) notify: Option<String>,
-    /// Sign what it is told with the secret in this file
-    #[arg(long, value_name = "FILE", requires = "notify")]
-    pub(super) notify_secret_file: Option<PathBuf>,
-    /// How the log is written
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    pub(super) log_format: LogFormat,
-    /// What the log holds
-    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
-    pub(super) log_level: LogLevel,
 }
 
 /// What a state without a past means.

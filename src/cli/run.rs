@@ -1,20 +1,22 @@
 //! `run`: the daemon.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::info;
 
-use super::args::{Global, Run as Arguments};
+use super::args::{Bootstrap, Global};
 use super::exit::{Exit, Failure};
+use super::log::{LogFormat, LogLevel};
 use super::workspace::{self, failed_on_state};
-use super::{log, reconcile};
+use super::{duration, log, reconcile};
 use crate::daemon::driver::{self, Driver, Ended, Settings};
 use crate::daemon::health::Health;
 use crate::daemon::observing::Observing;
@@ -28,9 +30,54 @@ use crate::metrics::Metrics;
 use crate::state::{Store, check_location};
 use crate::submit::clock::{Clock, SystemClock};
 use crate::submit::courier::Courier;
+use crate::submit::origin::Origin;
 use crate::submit::stop::Stop;
 use crate::submit::transport::{Patience, Transport};
 use crate::web::{self, App, Limits, TokenFile};
+
+/// `run`.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Address of health, metrics and the API
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9180")]
+    listen: SocketAddr,
+    /// Plan and report, send nothing, hold no state
+    #[arg(long, conflicts_with = "bootstrap")]
+    observe: bool,
+    /// What a state without a past means
+    #[arg(long, value_enum, value_name = "CHOICE")]
+    bootstrap: Option<Bootstrap>,
+    /// Read every manifest this often, whether or not a change was noticed
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse_interval_ms)]
+    scan_interval: u64,
+    /// Act on a change once the manifests have read the same for this long
+    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = duration::parse_ms)]
+    settle: u64,
+    /// How long calls under way may take once it is asked to end
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse_ms)]
+    grace: u64,
+    /// A host besides the provider's own that may be sent credentials
+    #[arg(long, value_name = "ORIGIN")]
+    allow_endpoint: Vec<Origin>,
+    /// A name, besides localhost, under which visitors may come
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+    /// Whoever shows the token in this file may change something over HTTP
+    #[arg(long, value_name = "FILE")]
+    api_token_file: Option<String>,
+    /// Tell this URL what fails, is blocked or refused, and recovers
+    #[arg(long, value_name = "URL")]
+    notify: Option<String>,
+    /// Sign what it is told with the secret in this file
+    #[arg(long, value_name = "FILE", requires = "notify")]
+    notify_secret_file: Option<PathBuf>,
+    /// How the log is written
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// What the log holds
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+}
 
 /// Runs until it is asked to end.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Failure> {

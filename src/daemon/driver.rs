@@ -203,14 +203,10 @@ impl Driver {
         let took = started.elapsed();
         let outcome = outcome.and_then(|outcome| {
             self.store.prune_history(now_ms)?;
-<<<<<<< HEAD
-            self.telling.passed(scan, &outcome, &self.store, took)?;
-=======
             if let Some(files) = self.settings.index.news() {
                 self.store.remember_files(&files)?;
             }
-            self.telling.passed(scan, &outcome, &self.store, took_ms)?;
->>>>>>> 6bcffdf (Revisions come from files: revisionFrom)
+            self.telling.passed(scan, &outcome, &self.store, took)?;
             Ok(outcome)
         });
         match outcome {

@@ -138,6 +138,7 @@ fn one_asset(uses_id: bool) -> AssetSetSpec {
         smart_crops: None,
         assets: uses_id.then_some(asset).into_iter().collect(),
         assets_from: Vec::new(),
+        revision_file: None,
         urls: Vec::new(),
         exclude: Vec::new(),
         exclude_assets: Vec::new(),

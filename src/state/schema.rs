@@ -15,10 +15,11 @@ use crate::digest::ALGORITHM;
 pub(super) const APPLICATION: i64 = 0x6672_7368;
 
 /// Raised with every change of the tables; the file's `user_version`.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
-/// What makes each format the next one, from format 1 on.
-pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [FILES];
+/// What makes each format the next one, from format 1 on; a new state takes
+/// the same steps.
+pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [FILES, COUNTED];
 
 /// From format 2 on: what files held when they were last read.
 const FILES: &str = "
@@ -30,7 +31,31 @@ CREATE TABLE file(
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Numbers come from AUTOINCREMENT wherever something else may still name a
+/// From format 3 on: what came of the items that a request asks for. Who asked
+/// for what was forced or approved before that is not known.
+const COUNTED: &str = "
+ALTER TABLE request ADD COLUMN parent INTEGER;
+ALTER TABLE request ADD COLUMN items INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE request ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE request ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE forced RENAME TO forced_2;
+CREATE TABLE forced(
+    ledger_id INTEGER NOT NULL, key BLOB NOT NULL, request_id INTEGER NOT NULL,
+    after_no INTEGER NOT NULL, PRIMARY KEY (ledger_id, key, request_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO forced SELECT ledger_id, key, 0, after_no FROM forced_2;
+DROP TABLE forced_2;
+ALTER TABLE approval RENAME TO approval_2;
+CREATE TABLE approval(
+    ledger_id INTEGER NOT NULL, plan BLOB NOT NULL, request_id INTEGER NOT NULL,
+    entries BLOB NOT NULL, digest BLOB NOT NULL, expires_ms INTEGER NOT NULL,
+    PRIMARY KEY (ledger_id, plan, request_id)
+) STRICT;
+INSERT INTO approval SELECT ledger_id, plan, 0, entries, digest, expires_ms FROM approval_2;
+DROP TABLE approval_2;
+";
+
+/// Format 1. Numbers come from AUTOINCREMENT wherever something else may still name a
 /// deleted row: such a number must never mean another row. What happened to
 /// sets (`event`) is written for a person with `sqlite3`.
 const TABLES: &str = "
@@ -65,13 +90,12 @@ CREATE TABLE departed(
     digest BLOB NOT NULL, PRIMARY KEY (ledger_id, since)
 ) STRICT;
 CREATE TABLE forced(
-    ledger_id INTEGER NOT NULL, key BLOB NOT NULL, request_id INTEGER NOT NULL,
-    after_no INTEGER NOT NULL, PRIMARY KEY (ledger_id, key, request_id)
+    ledger_id INTEGER NOT NULL, key BLOB NOT NULL, after_no INTEGER NOT NULL,
+    PRIMARY KEY (ledger_id, key)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE approval(
-    ledger_id INTEGER NOT NULL, plan BLOB NOT NULL, request_id INTEGER NOT NULL,
-    entries BLOB NOT NULL, digest BLOB NOT NULL, expires_ms INTEGER NOT NULL,
-    PRIMARY KEY (ledger_id, plan, request_id)
+    ledger_id INTEGER NOT NULL, plan BLOB NOT NULL, entries BLOB NOT NULL, digest BLOB NOT NULL,
+    expires_ms INTEGER NOT NULL, PRIMARY KEY (ledger_id, plan)
 ) STRICT;
 CREATE TABLE batch(
     no INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, target_id INTEGER NOT NULL,
@@ -92,9 +116,7 @@ CREATE TABLE refusal(
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE request(
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, arg TEXT NOT NULL,
-    by TEXT NOT NULL, at_ms INTEGER NOT NULL, used_ms INTEGER, outcome TEXT,
-    parent INTEGER, items INTEGER NOT NULL DEFAULT 0, accepted INTEGER NOT NULL DEFAULT 0,
-    refused INTEGER NOT NULL DEFAULT 0
+    by TEXT NOT NULL, at_ms INTEGER NOT NULL, used_ms INTEGER, outcome TEXT
 ) STRICT;
 CREATE TABLE suspension(
     scope TEXT NOT NULL, name TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (scope, name)
@@ -116,7 +138,9 @@ pub(super) fn create(conn: &Connection, now_ms: i64) -> Result<()> {
     let lineage = format!("{:032x}", u128::from_be_bytes(random));
     let transaction = conn.unchecked_transaction()?;
     transaction.execute_batch(TABLES)?;
-    transaction.execute_batch(FILES)?;
+    for step in STEPS {
+        transaction.execute_batch(step)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.execute(

@@ -22,11 +22,8 @@ mod catalogue;
 mod causes;
 mod choices;
 mod cli;
-<<<<<<< HEAD
 mod clocks;
-=======
 mod contents;
->>>>>>> 6bcffdf (Revisions come from files: revisionFrom)
 mod daemon;
 mod deploy;
 mod examples;
