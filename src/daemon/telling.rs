@@ -40,6 +40,9 @@ pub struct Telling {
     /// A clock that never jumps begins here.
     started: Instant,
     declared: Option<Arc<Declared>>,
+    /// What was declared before, until the pass is over: to free a tree of
+    /// many sets takes longer than the first call should wait.
+    retired: Option<Arc<Declared>>,
     /// As they were told last.
     conditions: Conditions,
     /// Calls have ended since targets were told.
@@ -68,6 +71,7 @@ impl Telling {
             clock,
             started,
             declared: None,
+            retired: None,
             conditions: Conditions::default(),
             has_answers: false,
         };
@@ -122,8 +126,9 @@ impl Telling {
     /// A pass over `declared` begins.
     pub(super) fn begin(&mut self, declared: &Arc<Declared>) {
         self.beat();
-        let before = self.declared.replace(Arc::clone(declared));
-        if before.is_some_and(|before| Arc::ptr_eq(&before, declared)) {
+        self.retired = self.declared.replace(Arc::clone(declared));
+        let before = self.retired.as_ref();
+        if before.is_some_and(|before| Arc::ptr_eq(before, declared)) {
             return;
         }
         for problem in &declared.problems {
@@ -146,6 +151,7 @@ impl Telling {
         took: Duration,
     ) -> Result<(), StateError> {
         self.beat();
+        self.retired = None;
         self.health.state_is_writable(true);
         let now_ms = self.clock.now_ms();
         self.metrics
