@@ -14,7 +14,7 @@ use super::exit::{Exit, Failure};
 use super::output::{self, Output};
 use super::progress::Meter;
 use super::reconcile;
-use super::waiting::{self, Awaited};
+use super::waiting::{self, Awaited, Patience};
 use super::workspace::{self, failed_on_state, refused};
 use crate::declare::Declared;
 use crate::inspect::wanted;
@@ -52,7 +52,7 @@ pub(super) fn invalidate(
         let reader = workspace::reader(global)?;
         wanted::invalidation(&declared, reader.as_deref(), selection).map_err(refused)?
     };
-    let wait = arguments.wait.wait;
+    let wait = Patience::new(arguments.wait.wait);
     let mut asked = ask_for(&declared, global, ("invalidate", &ask), wait)?;
     let Some(mut store) = asked.store.take() else {
         return waiting::tell(global, output, asked.answer, wait);
@@ -64,7 +64,7 @@ pub(super) fn invalidate(
             ..planning::Options::default()
         },
         saved: None,
-        max_time_ms: MAX_TIME_MS,
+        max_time_ms: arguments.wait.wait.map_or(MAX_TIME_MS, u64::cast_signed),
         stop: Stop::default(),
     };
     let mut meter = Meter::new();
@@ -88,7 +88,7 @@ pub(super) fn approve(
         let records = reader.as_deref();
         wanted::approval(&declared, records, plan, workspace::now_ms()).map_err(refused)?
     };
-    let wait = arguments.wait.wait;
+    let wait = Patience::new(arguments.wait.wait);
     settle(&declared, global, output, ("approve", &ask, wait))
 }
 
@@ -100,7 +100,7 @@ pub(super) fn suspend(
 ) -> Result<Exit, Failure> {
     let declared = workspace::declared(global)?;
     let ask = wanted::suspension(&declared, scope(&arguments.what)).map_err(refused)?;
-    let wait = arguments.wait.wait;
+    let wait = Patience::new(arguments.wait.wait);
     settle(&declared, global, output, ("suspend", &ask, wait))
 }
 
@@ -117,7 +117,7 @@ pub(super) fn resume(
         let reader = workspace::reader(global)?;
         wanted::resumption(&declared, reader.as_deref(), scope.clone()).map_err(refused)?
     };
-    let wait = arguments.wait.wait;
+    let wait = Patience::new(arguments.wait.wait);
     let mut answer = ask_for(&declared, global, ("resume", &ask), wait)?.answer;
     let reader = workspace::recorded(global)?;
     let still = planning::suspensions(&declared, &reader).map_err(failed_on_state)?;
@@ -142,7 +142,7 @@ pub(super) fn settle(
     declared: &Declared,
     global: &Global,
     output: Output,
-    (command, ask, wait): (&str, &Ask, Option<u64>),
+    (command, ask, wait): (&str, &Ask, Patience),
 ) -> Result<Exit, Failure> {
     let asked = ask_for(declared, global, (command, ask), wait)?;
     // Nothing goes on while we hold it.
@@ -163,7 +163,7 @@ fn ask_for(
     declared: &Declared,
     global: &Global,
     (command, ask): (&str, &Ask),
-    wait_ms: Option<u64>,
+    wait: Patience,
 ) -> Result<Asked, Failure> {
     let row = ask.row(&by());
     let (id, store) = match workspace::store(global, command) {
@@ -179,7 +179,7 @@ fn ask_for(
     };
     let mut store = match store {
         Some(store) => store,
-        None => match waiting::await_holder(global, (command, id), wait_ms)? {
+        None => match waiting::await_holder(global, (command, id), wait)? {
             Awaited::Answer(answer) => {
                 let store = None;
                 return Ok(Asked { answer, store });

@@ -142,10 +142,14 @@ struct Staging {
 impl Staging {
     fn new(folder: &Path) -> Result<Self, Failure> {
         let is_new = !folder.exists();
-        // What begins with a dot is read by nobody else.
-        let path = folder.join(format!(".freshen-{}", std::process::id()));
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("failed to create {}", path.display()))?;
+        // What begins with a dot is read by nobody else, and what another import
+        // has left is not read by this one.
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).context("failed to draw a random number")?;
+        let path = folder.join(format!(".freshen-{:016x}", u64::from_be_bytes(random)));
+        let context = || format!("failed to create {}", path.display());
+        std::fs::create_dir_all(folder).with_context(context)?;
+        std::fs::create_dir(&path).with_context(context)?;
         let new = is_new.then(|| folder.to_owned());
         Ok(Self { path, new })
     }

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
         Some(reference) => plan::since_commit(&mut declared, global, reference)?,
         None => workspace::store(global, "reconcile")?,
     };
-    remember(&index, &declared, &mut store)?;
+    remember(&index, &declared, &mut store);
     note_past(arguments.bootstrap, &store)?;
     let planning = planning::Options {
         only: arguments.set.clone(),
@@ -81,13 +81,17 @@ fn index(arguments: &Arguments, global: &Global) -> Index {
     }
 }
 
-fn remember(index: &Index, declared: &Declared, store: &mut Store) -> Result<(), Failure> {
+/// Records what is known of files. Nothing but time is lost where that fails.
+fn remember(index: &Index, declared: &Declared, store: &mut Store) {
     if !declared.is_frozen() {
         index.forget_unused();
     }
-    index.news().map_or(Ok(()), |files| {
-        store.remember_files(&files).map_err(failed_on_state)
-    })
+    if let Some(Err(error)) = index.news().map(|files| store.remember_files(&files)) {
+        let error = anyhow::Error::from(error);
+        output::warning(&format!(
+            "what files hold was not recorded, so the next run reads them again: {error:#}"
+        ));
+    }
 }
 
 /// A state with a past does not ask what to begin with.

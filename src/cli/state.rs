@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::args::{Global, OneSet, Wait};
 use super::exit::{Exit, Failure};
 use super::output::Output;
+use super::waiting::Patience;
 use super::workspace::{self, failed_on_state};
 use super::{asking, status};
 use crate::reconcile::asks::{ADHOC, Ask};
@@ -80,12 +81,20 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
             let declared = workspace::declared(global)?;
             workspace::check_set(&declared, Some(&named.set))?;
             let set = named.set.clone();
-            let ask = ("state adopt", &Ask::Adopt { set }, named.wait.wait);
+            let ask = (
+                "state adopt",
+                &Ask::Adopt { set },
+                Patience::new(named.wait.wait),
+            );
             asking::settle(&declared, global, output, ask)
         }
         Arguments::Forget(named) => {
             let set = named.set.clone();
-            let ask = ("state forget", &Ask::Forget { set }, named.wait.wait);
+            let ask = (
+                "state forget",
+                &Ask::Forget { set },
+                Patience::new(named.wait.wait),
+            );
             change(global, output, &named.set, ask)
         }
         Arguments::Mv(Rename { from, to, wait }) => {
@@ -93,7 +102,12 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
                 from: from.clone(),
                 to: to.clone(),
             };
-            change(global, output, from, ("state mv", &ask, wait.wait))
+            change(
+                global,
+                output,
+                from,
+                ("state mv", &ask, Patience::new(wait.wait)),
+            )
         }
         Arguments::Export(to) => {
             state::export(path, &to.file).map_err(failed_on_state)?;
@@ -140,7 +154,7 @@ fn change(
     global: &Global,
     output: Output,
     name: &str,
-    ask: (&str, &Ask, Option<u64>),
+    ask: (&str, &Ask, Patience),
 ) -> Result<Exit, Failure> {
     workspace::check_location(global)?;
     let reader = workspace::recorded(global)?;

@@ -2,7 +2,7 @@
 //! `--wait` what it asks to have sent.
 #![expect(clippy::disallowed_methods, reason = "waits for the holder")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::args::Global;
 use super::exit::{Exit, Failure};
@@ -15,19 +15,53 @@ use crate::state::{self, Advance, Records, Store};
 
 /// A holder acts within a second; one that is busy planning takes longer, and
 /// is not waited for unless that was asked for.
-const HOLDER_ACTS_MS: u64 = 3_000;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+const HOLDER_ACTS: Duration = Duration::from_secs(3);
+
+/// Between two looks at the state.
+const QUICK_LOOK: Duration = Duration::from_millis(100);
+const SLOW_LOOK: Duration = Duration::from_secs(1);
 
 /// A holder that is restarted is back after this long.
-const RESTARTS_MS: i64 = 10_000;
+const RESTARTS: Duration = Duration::from_secs(10);
 
 /// Between two lines that say how far it is.
-const HEARTBEAT_MS: i64 = 10_000;
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// What waiting for the holder of the state comes to.
 pub(super) enum Awaited {
     Answer(Answer),
     State(Box<Store>),
+}
+
+/// Until when `--wait` waits. A clock that is set back lengthens nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// `None` where nothing but the answer is waited for.
+    until: Option<Instant>,
+    answer_by: Instant,
+}
+
+impl Patience {
+    /// That of `--wait`, from now on.
+    pub(super) fn new(wait_ms: Option<u64>) -> Self {
+        let now = Instant::now();
+        let until = wait_ms.map(|wait_ms| now + Duration::from_millis(wait_ms));
+        let soon = now + HOLDER_ACTS;
+        Self {
+            until,
+            answer_by: until.map_or(soon, |until| until.max(soon)),
+        }
+    }
+}
+
+/// Pauses between looks: short at first, since most is done at once.
+struct Pauses(u32);
+
+impl Pauses {
+    fn pause(&mut self) {
+        self.0 += 1;
+        std::thread::sleep(if self.0 < 30 { QUICK_LOOK } else { SLOW_LOOK });
+    }
 }
 
 /// Waits for the holder to act on request `id`, a moment or as long as asked.
@@ -36,21 +70,23 @@ pub(super) enum Awaited {
 pub(super) fn await_holder(
     global: &Global,
     (command, id): (&str, i64),
-    wait_ms: Option<u64>,
+    patience: Patience,
 ) -> Result<Awaited, Failure> {
-    let until_ms = deadline(wait_ms.unwrap_or(0).max(HOLDER_ACTS_MS));
-    while workspace::now_ms() < until_ms {
+    let mut pauses = Pauses(0);
+    while Instant::now() < patience.answer_by {
         let reader = workspace::recorded(global)?;
         if let Some(answer) = answer_to(&reader, id)? {
             return Ok(Awaited::Answer(answer));
         }
         drop(reader);
-        match workspace::store(global, command) {
-            Ok(store) => return Ok(Awaited::State(Box::new(store))),
-            Err(failure) if failure.exit == Exit::Held => {}
-            Err(failure) => return Err(failure),
+        if state::holder(&global.state).is_none() {
+            match workspace::store(global, command) {
+                Ok(store) => return Ok(Awaited::State(Box::new(store))),
+                Err(failure) if failure.exit == Exit::Held => {}
+                Err(failure) => return Err(failure),
+            }
         }
-        std::thread::sleep(BETWEEN_LOOKS);
+        pauses.pause();
     }
     Ok(Awaited::Answer(Answer {
         request: Some(id),
@@ -62,9 +98,7 @@ pub(super) fn await_holder(
 
 /// The answer to request `id`, where there is one.
 pub(super) fn answer_to(records: &Records, id: i64) -> Result<Option<Answer>, Failure> {
-    let requests = records.requests(false).map_err(failed_on_state)?;
-    let answered = requests.into_iter().find(|request| request.id == id);
-    let Some(text) = answered.and_then(|request| request.outcome) else {
+    let Some(text) = records.outcome(id).map_err(failed_on_state)? else {
         return Ok(None);
     };
     if let Some(why) = text.strip_prefix(inbox::REFUSED) {
@@ -83,55 +117,54 @@ pub(super) fn tell(
     global: &Global,
     output: Output,
     mut answer: Answer,
-    wait_ms: Option<u64>,
+    patience: Patience,
 ) -> Result<Exit, Failure> {
     let mut exit = Exit::Fine;
-    if let (Some(wait_ms), Some(id)) = (wait_ms, answer.request) {
-        let advance = follow(global, id, deadline(wait_ms))?;
+    if let (Some(until), Some(id)) = (patience.until, answer.request) {
         if answer.is_left {
             exit = Exit::Failed;
-        } else if advance.items > 0 {
-            exit = conclude(global, &mut answer, advance);
+        } else {
+            let advance = follow(global, id, until)?;
+            if advance.items > 0 {
+                exit = conclude(global, &mut answer, advance);
+            }
         }
     }
     output.report(&answer::report(answer), None)?;
     Ok(exit)
 }
 
-fn deadline(wait_ms: u64) -> i64 {
-    workspace::now_ms().saturating_add_unsigned(wait_ms)
-}
-
 /// How far request `id` is once nothing of it is left, or it is too late, or
 /// nobody is there to send it.
-fn follow(global: &Global, id: i64, until_ms: i64) -> Result<Advance, Failure> {
-    let mut told_ms = workspace::now_ms();
-    let mut held_ms = i64::MIN;
+fn follow(global: &Global, id: i64, until: Instant) -> Result<Advance, Failure> {
+    let mut pauses = Pauses(0);
+    let (mut told, mut held) = (Instant::now(), Instant::now());
     loop {
         let reader = workspace::recorded(global)?;
         let advance = reader.advance(id).map_err(failed_on_state)?;
         drop(reader);
-        let now_ms = workspace::now_ms();
+        let now = Instant::now();
         if state::holder(&global.state).is_some() {
-            held_ms = now_ms;
+            held = now;
         }
-        let is_held = now_ms.saturating_sub(held_ms) < RESTARTS_MS;
-        if advance.left == 0 || now_ms >= until_ms || !is_held {
+        let is_held = now - held < RESTARTS;
+        if advance.left == 0 || now >= until || !is_held {
             return Ok(advance);
         }
-        if now_ms - told_ms >= HEARTBEAT_MS {
-            told_ms = now_ms;
-            let done = grouped(advance.items - advance.left);
+        if now - told >= HEARTBEAT {
+            told = now;
+            let done = grouped(advance.items.saturating_sub(advance.left));
             let all = counted(advance.items, "URL");
             output::note(&format!("still waiting: {done} of {all} done"));
         }
-        std::thread::sleep(BETWEEN_LOOKS);
+        pauses.pause();
     }
 }
 
 /// Adds what came of its items to `answer`.
 fn conclude(global: &Global, answer: &mut Answer, advance: Advance) -> Exit {
     let dropped = advance.dropped();
+    let said = std::mem::take(&mut answer.text);
     answer.progress = Some(advance.into());
     answer.text = format!(
         "{} of {} accepted",
@@ -156,5 +189,8 @@ fn conclude(global: &Global, answer: &mut Answer, advance: Advance) -> Exit {
             "still to be sent, and nobody holds the state: `freshen reconcile` sends them"
         },
     );
+    if advance.accepted < advance.items {
+        answer.remaining.push(said);
+    }
     Exit::first([(advance.accepted < advance.items, Exit::Failed)])
 }

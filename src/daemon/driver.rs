@@ -203,8 +203,10 @@ impl Driver {
         let took = started.elapsed();
         let outcome = outcome.and_then(|outcome| {
             self.store.prune_history(now_ms)?;
-            if let Some(files) = self.settings.index.news() {
-                self.store.remember_files(&files)?;
+            if let Some(files) = self.settings.index.news()
+                && let Err(failure) = self.store.remember_files(&files)
+            {
+                self.telling.files_not_remembered(&failure);
             }
             self.telling.passed(scan, &outcome, &self.store, took)?;
             Ok(outcome)

@@ -203,6 +203,12 @@ impl Telling {
         self.systemd.status("the state cannot be written");
     }
 
+    /// What files hold could not be written down. Nothing but time is lost: the
+    /// next process reads them again.
+    pub(super) fn files_not_remembered(&mut self, failure: &StateError) {
+        warn!(error = chain(failure), "what files hold was not recorded");
+    }
+
     /// The state's file was gone, and has been written anew.
     pub(super) fn state_restored(&mut self) {
         self.health.state_is_writable(true);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Error;
+use super::asks::ADHOC;
 use super::planning::Planned;
 use super::run::Run;
 use crate::batch::backoff;
@@ -160,8 +161,8 @@ impl Run<'_> {
             .min())
     }
 
-    /// The ledgers of every tier that is being told while an outer one waits
-    /// for it.
+    /// The ledgers of every tier that is being told while somebody waits for
+    /// it: an outer tier, or who asked for URLs that nobody declares.
     pub(super) fn open_tiers(planned: &Planned) -> Vec<Vec<LedgerId>> {
         let tiers = planned.plan.sets.iter().filter_map(|set| {
             let tier = unfinished_tier(set)?;
@@ -173,7 +174,11 @@ impl Run<'_> {
             }
             Some(inner().filter_map(|target| target.ledger).collect())
         });
-        tiers.collect()
+        let adhoc = planned.plan.sets.iter().filter(|set| set.set == ADHOC);
+        let adhoc = adhoc.flat_map(|set| &set.targets);
+        let asked = adhoc.filter(|target| target.items() > 0 && target.hold.is_none());
+        let asked = asked.filter_map(|target| Some(vec![target.ledger?]));
+        tiers.chain(asked).collect()
     }
 }
 

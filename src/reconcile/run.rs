@@ -87,13 +87,14 @@ impl<'a> Run<'a> {
             let before = self.done();
             let pause = self.submit(&planned, limits).await?;
             self.keep(planned);
-            let has_answered = self.answer()?;
-            let has_moved = has_answered || self.done() > before || pause == Pause::Replan;
             if pause == Pause::MakeWay {
-                // What is left is for the new manifests to say.
+                // What is left is for the new manifests to say; and so is what
+                // is asked for now, which this plan knows nothing of.
                 self.outcome.is_cut_short = true;
                 break;
             }
+            let has_answered = self.answer()?;
+            let has_moved = has_answered || self.done() > before || pause == Pause::Replan;
             if self.is_over() || pause == Pause::OutOfTime {
                 let left = self.plan()?;
                 self.outcome.is_cut_short = left.plan.is_unfinished();
@@ -106,6 +107,7 @@ impl<'a> Run<'a> {
                 break;
             }
             planned = self.next_plan(has_answered)?;
+            self.finish_adhoc(&planned.plan)?;
         }
         if self.outcome.left.is_blocked() {
             // What was recorded may have given a plan that waits another name.
@@ -291,15 +293,18 @@ impl<'a> Run<'a> {
         self.outcome.partial = planned.partial;
     }
 
+    /// Answers who asked for undeclared URLs of which `plan` has none left.
+    fn finish_adhoc(&mut self, plan: &Plan) -> Result<(), Error> {
+        let now_ms = self.tools.clock.now_ms();
+        inbox::finish_adhoc(self.declared, self.store, plan, now_ms)
+    }
+
     /// Sets whose ledgers hold all that is desired need not be looked into
     /// again until their inputs change.
     fn settle(&mut self) -> Result<(), Error> {
-        inbox::finish_adhoc(
-            self.declared,
-            self.store,
-            &self.outcome.left,
-            self.tools.clock.now_ms(),
-        )?;
+        let left = std::mem::take(&mut self.outcome.left);
+        self.finish_adhoc(&left)?;
+        self.outcome.left = left;
         // A run over what was asked for has not looked at the rest.
         if self.options.planning.only_forced {
             return Ok(());

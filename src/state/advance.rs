@@ -1,6 +1,8 @@
 //! How far what somebody asked to have sent is.
 
-use rusqlite::{Connection, params};
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
 
 use super::Result;
 use super::approval::approved_by;
@@ -62,23 +64,26 @@ impl Records {
         }
         for (ledger, entries) in approved_by(conn, id)? {
             let accepted = overlay_of(conn, ledger)?;
+            let refused = refused_at(conn, ledger)?;
             for entry in entries {
-                if is_refused(conn, ledger, entry)? {
+                if accepted.binary_search(&entry).is_ok() {
+                    advance.accepted += 1;
+                } else if refused.contains(&entry) {
                     advance.refused += 1;
-                } else if accepted.binary_search(&entry).is_err() {
+                } else {
                     advance.left += 1;
                 }
             }
         }
-        let untold = advance.refused + advance.left;
-        advance.accepted = advance.items.saturating_sub(untold);
         Ok(())
     }
 }
 
-fn is_refused(conn: &Connection, ledger: LedgerId, entry: Entry) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM refusal WHERE entry = ?
-        AND target_id = (SELECT target_id FROM ledger WHERE id = ?))";
+/// What the target of `ledger` refused.
+fn refused_at(conn: &Connection, ledger: LedgerId) -> Result<BTreeSet<Entry>> {
+    let sql = "SELECT entry FROM refusal
+        WHERE target_id = (SELECT target_id FROM ledger WHERE id = ?)";
     let mut statement = conn.prepare_cached(sql)?;
-    Ok(statement.query_row(params![entry.to_bytes(), ledger.0], |row| row.get(0))?)
+    let refused = statement.query_map([ledger.0], |row| row.get(0).map(Entry::from_bytes))?;
+    Ok(refused.collect::<Result<_, _>>()?)
 }

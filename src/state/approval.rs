@@ -159,6 +159,10 @@ pub(super) fn spend_approvals(
         approval
             .entries
             .retain(|entry| accepted.binary_search(entry).is_err());
+        let sql = "UPDATE request SET accepted = accepted + ? WHERE id = ?";
+        let spent = before - approval.entries.len();
+        conn.prepare_cached(sql)?
+            .execute(params![spent, approval.request])?;
         if approval.entries.is_empty() {
             let sql = "DELETE FROM approval WHERE ledger_id = ? AND plan = ? AND request_id = ?";
             let key = params![ledger.0, approval.plan.0, approval.request];

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -98,18 +98,17 @@ struct Part {
 
 fn insert(conn: &Connection, request: &NewRequest, part: Part, now_ms: i64) -> Result<i64> {
     let arg = request.arg.to_string();
+    // The columns of every format: whoever holds the state may be older than us.
     conn.execute(
-        "INSERT INTO request(kind, arg, by, at_ms, parent, items) VALUES (?, ?, ?, ?, ?, ?)",
-        params![
-            request.kind,
-            arg,
-            request.by,
-            now_ms,
-            part.parent,
-            part.items
-        ],
+        "INSERT INTO request(kind, arg, by, at_ms) VALUES (?, ?, ?, ?)",
+        params![request.kind, arg, request.by, now_ms],
     )?;
-    Ok(conn.last_insert_rowid())
+    let id = conn.last_insert_rowid();
+    if part.parent.is_some() {
+        let sql = "UPDATE request SET parent = ?, items = ? WHERE id = ?";
+        conn.execute(sql, params![part.parent, part.items, id])?;
+    }
+    Ok(id)
 }
 
 /// A set that gets another name stays suspended.
@@ -125,15 +124,23 @@ impl Store {
         self.write(|transaction| insert(transaction, request, Part::default(), now_ms))
     }
 
-    /// Leaves a request for `items` items that carries out a part of another.
+    /// Leaves a request for `items` items that carries out a part of another,
+    /// unless a process that was killed before it answered that one did.
     pub fn ask_part(
         &mut self,
         request: &NewRequest,
         (parent, items): (i64, u64),
         now_ms: i64,
-    ) -> Result<i64> {
-        let parent = Some(parent);
-        self.write(|transaction| insert(transaction, request, Part { parent, items }, now_ms))
+    ) -> Result<()> {
+        self.write(|transaction| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM request WHERE parent = ? AND arg = ?)";
+            let key = params![parent, request.arg.to_string()];
+            if !transaction.query_row(sql, key, |row| row.get(0))? {
+                let parent = Some(parent);
+                insert(transaction, request, Part { parent, items }, now_ms)?;
+            }
+            Ok(())
+        })
     }
 
     /// Answers a request whose items have all been accepted or refused.
@@ -209,6 +216,14 @@ impl Records {
             requests.push(read(row)?);
         }
         Ok(requests)
+    }
+
+    /// What came of request `id`; `None` while it waits.
+    pub fn outcome(&self, id: i64) -> Result<Option<String>> {
+        let sql = "SELECT outcome FROM request WHERE id = ?";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let outcome = statement.query_row([id], |row| row.get(0)).optional()?;
+        Ok(outcome.flatten())
     }
 
     /// Identities of targets that are suspended, and since when.

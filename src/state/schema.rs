@@ -40,14 +40,16 @@ ALTER TABLE request ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE request ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE forced RENAME TO forced_2;
 CREATE TABLE forced(
-    ledger_id INTEGER NOT NULL, key BLOB NOT NULL, request_id INTEGER NOT NULL,
+    ledger_id INTEGER NOT NULL, key BLOB NOT NULL, request_id INTEGER NOT NULL DEFAULT 0,
     after_no INTEGER NOT NULL, PRIMARY KEY (ledger_id, key, request_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX forced_request ON forced(request_id);
+CREATE INDEX request_parent ON request(parent) WHERE parent IS NOT NULL;
 INSERT INTO forced SELECT ledger_id, key, 0, after_no FROM forced_2;
 DROP TABLE forced_2;
 ALTER TABLE approval RENAME TO approval_2;
 CREATE TABLE approval(
-    ledger_id INTEGER NOT NULL, plan BLOB NOT NULL, request_id INTEGER NOT NULL,
+    ledger_id INTEGER NOT NULL, plan BLOB NOT NULL, request_id INTEGER NOT NULL DEFAULT 0,
     entries BLOB NOT NULL, digest BLOB NOT NULL, expires_ms INTEGER NOT NULL,
     PRIMARY KEY (ledger_id, plan, request_id)
 ) STRICT;

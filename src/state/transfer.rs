@@ -163,10 +163,12 @@ fn refused(from: &Path, why: &str) -> StateError {
 fn take_over(conn: &rusqlite::Transaction) -> Result<()> {
     for table in TABLES {
         conn.execute(&format!("DELETE FROM main.{table}"), [])?;
-        conn.execute(
-            &format!("INSERT INTO main.{table} SELECT * FROM source.{table}"),
-            [],
-        )?;
+        // Older formats have fewer columns; what is missing has a default.
+        let sql = "SELECT group_concat('\"' || name || '\"') FROM pragma_table_info(?, 'source')";
+        let columns: String = conn.query_row(sql, [table], |row| row.get(0))?;
+        let sql =
+            format!("INSERT INTO main.{table}({columns}) SELECT {columns} FROM source.{table}");
+        conn.execute(&sql, [])?;
     }
     conn.execute("DELETE FROM main.sqlite_sequence", [])?;
     conn.execute(

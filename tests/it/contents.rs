@@ -188,45 +188,6 @@ fn plan_makes_no_state_and_since_looks_at_none() {
     assert_eq!(world.accepted().len(), 1);
 }
 
-/// Makes a state one of before files were known, and who asked for what.
-const FORMAT_1: &str = "
-    DROP TABLE file;
-    ALTER TABLE request DROP COLUMN parent;
-    ALTER TABLE request DROP COLUMN items;
-    ALTER TABLE request DROP COLUMN accepted;
-    ALTER TABLE request DROP COLUMN refused;
-    DROP TABLE forced;
-    CREATE TABLE forced(
-        ledger_id INTEGER NOT NULL, key BLOB NOT NULL, after_no INTEGER NOT NULL,
-        PRIMARY KEY (ledger_id, key)
-    ) STRICT, WITHOUT ROWID;
-    INSERT INTO forced SELECT id, x'00010203040506070809', 0 FROM ledger;
-    DROP TABLE approval;
-    CREATE TABLE approval(
-        ledger_id INTEGER NOT NULL, plan BLOB NOT NULL, entries BLOB NOT NULL,
-        digest BLOB NOT NULL, expires_ms INTEGER NOT NULL, PRIMARY KEY (ledger_id, plan)
-    ) STRICT;
-    PRAGMA user_version = 1;
-";
-
-#[test]
-fn a_state_from_before_files_were_known_is_read_and_brought_up() {
-    let world = told();
-    state(&world).execute_batch(FORMAT_1).unwrap();
-    let plan = world.ends(0, &["plan"]);
-    assert!(plan.contains("nothing"), "{plan}");
-    let copy = world.folder().join("freshen.db.format-1");
-    world.ends(0, &["state", "check"]);
-    assert!(!copy.exists());
-    until_known(&world, 3);
-    assert!(copy.exists());
-    world.ends(0, &["state", "check"]);
-    let forced = "SELECT count(*), sum(request_id) FROM forced";
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let kept: (u64, u64) = state(&world).query_row(forced, [], row).unwrap();
-    assert_eq!(kept, (1, 0), "what was asked for is still asked for");
-}
-
 #[test]
 fn every_asset_without_a_file_is_named_and_its_set_alone_is_not_sent() {
     let world = told();

@@ -29,6 +29,8 @@ mod deploy;
 mod examples;
 mod expand;
 mod flows;
+mod formats;
+
 mod house;
 mod import;
 mod ips;

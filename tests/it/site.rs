@@ -10,7 +10,7 @@ use freshen::declare::{Declared, Options as Declaring, declare};
 use freshen::load;
 use freshen::plan::Plan;
 use freshen::reconcile::planning::{self, BootstrapChoice};
-use freshen::reconcile::{Options, Outcome, Tools, once};
+use freshen::reconcile::{Events, Options, Outcome, Tools, once};
 use freshen::sandbox::{Options as SandboxOptions, Received, Sandbox};
 use freshen::state::Store;
 use freshen::submit::clock::Clock;
@@ -216,26 +216,51 @@ impl Site {
         self.carry_out(&self.declared_with_problems(), i64::MAX / 4, store)
     }
 
+    /// Reconciles once, and lets `events` see it and `stop` cut it short.
+    pub(crate) fn reconcile_seen_by(
+        &self,
+        events: &mut dyn Events,
+        stop: Stop,
+        store: &mut Store,
+    ) -> Outcome {
+        let options = self.options(i64::MAX / 4, stop);
+        self.run(&self.declared(), &options, events, store)
+    }
+
     fn carry_out(&self, declared: &Declared, max_time_ms: i64, store: &mut Store) -> Outcome {
-        let options = Options {
+        let options = self.options(max_time_ms, Stop::default());
+        self.run(declared, &options, &mut (), store)
+    }
+
+    fn options(&self, max_time_ms: i64, stop: Stop) -> Options {
+        Options {
             planning: self.planning(),
             saved: None,
             max_time_ms,
-            stop: Stop::default(),
-        };
+            stop,
+        }
+    }
+
+    fn run(
+        &self,
+        declared: &Declared,
+        options: &Options,
+        events: &mut dyn Events,
+        store: &mut Store,
+    ) -> Outcome {
         let transport = Transport::new(Patience::default()).unwrap();
         let mut submitter = Submitter::new(Arc::new(Courier::new(transport, Vec::new())));
         let tools = Tools {
             submitter: &mut submitter,
             clock: &self.clock,
-            events: &mut (),
+            events,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         runtime
-            .block_on(once(declared, store, &options, tools))
+            .block_on(once(declared, store, options, tools))
             .unwrap()
     }
 

@@ -1,11 +1,20 @@
 //! `--wait`: a command beside the daemon ends with what came of what it asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Stdio;
 
+use freshen::reconcile::Events;
+use freshen::reconcile::asks::Ask;
+use freshen::reconcile::forcing::Selection;
+use freshen::sandbox::{Options, Sandbox};
+use freshen::state::{self, Holder, Store};
+use freshen::submit::observer::CallEnd;
+use freshen::submit::stop::Stop;
 use serde_json::Value;
 
 use crate::keeper::Keeper;
+use crate::site::{IMAGES, START_MS, Site, UNLIMITED, assets, urls};
 use crate::world::{ROOT, World, items};
 
 /// A daemon that holds the set `set` of `a` and `b` as fresh.
@@ -122,4 +131,96 @@ fn an_approval_is_not_taken_for_sent_where_nobody_is_there_to_send_it() {
         "{said}"
     );
     assert!(said.contains("freshen reconcile"), "{said}");
+}
+
+/// Asks for something, and for room for new manifests, while a plan is sent.
+struct Meanwhile<'a> {
+    state: &'a Path,
+    asks: Vec<Ask>,
+    stop: Stop,
+}
+
+impl Events for Meanwhile<'_> {
+    fn ended(&mut self, _: &CallEnd<'_>) {
+        for ask in self.asks.drain(..) {
+            state::ask(self.state, &ask.row("somebody"), START_MS).unwrap();
+            self.stop.make_way();
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_for_just_before_new_manifests_come_is_sent_with_them() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let site = Site::new(1);
+    site.cdn("dm", &sandbox, &[UNLIMITED]);
+    site.set("set", &[assets("a", 2)]);
+    let path = site.folder().join("freshen.db");
+    let holder = Holder {
+        pid: 1,
+        host: "here".to_owned(),
+        command: "freshen run".to_owned(),
+        since_ms: START_MS,
+    };
+    let mut store = Store::open(&path, &holder, START_MS).unwrap();
+    site.reconcile(&mut store);
+    let undeclared = format!("{IMAGES}/undeclared");
+    let invalidate = |selection| Ask::Invalidate(selection);
+    let mut meanwhile = Meanwhile {
+        state: &path,
+        asks: vec![
+            invalidate(Selection {
+                set: Some("set".to_owned()),
+                ..Selection::default()
+            }),
+            invalidate(Selection {
+                urls: Some(vec![undeclared.clone()]),
+                ..Selection::default()
+            }),
+        ],
+        stop: Stop::default(),
+    };
+    let stop = meanwhile.stop.clone();
+    site.set("set", &["revision: two".to_owned(), assets("a", 2)]);
+    site.reconcile_seen_by(&mut meanwhile, stop, &mut store);
+    site.reconcile(&mut store);
+    let mut expected: BTreeMap<String, u64> = urls("a", 2).into_iter().map(|it| (it, 3)).collect();
+    expected.insert(undeclared, 1);
+    assert_eq!(sandbox.accepted(), expected);
+    for request in 1..=2 {
+        let advance = store.advance(request).unwrap();
+        assert_eq!((advance.accepted, advance.left), (advance.items, 0));
+    }
+}
+
+#[test]
+fn an_undeclared_url_is_done_once_it_is_accepted_whatever_else_waits() {
+    let world = World::new("batch: { maxUrls: 1 }\n  rateLimit: { requests: 4/1h, urls: 1000/1h }");
+    world.set("set", "  assets: [a]");
+    let keeper = Keeper::start(&world, &["--bootstrap", "adopt"]);
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
+    world.set("many", "  assets: [b, c, d, e, f]");
+    world.wait_until("what the rate allows", |world| world.accepted().len() >= 2);
+    let undeclared = format!("{ROOT}/undeclared");
+    let arguments = ["invalidate", "--url", &undeclared, "--wait=1m"];
+    assert_eq!(outcome(&world, 0, &arguments), counts(1, 0, 0, 0));
+}
+
+#[test]
+fn what_was_approved_and_then_adopted_is_not_taken_for_accepted() {
+    let (world, keeper) = beside();
+    world.set("set", "  limits: { maxUrls: 2 }\n  assets: [a, b, c, d, e]");
+    keeper.wait_until("a blocked plan", |keeper| {
+        keeper.metric("freshen_blocked_items{set=\"set\",cdn=\"dynamic-media\"}") == Some(3.0)
+    });
+    let said = world.ends(3, &["status"]);
+    let id = said.split("freshen approve ").nth(1).unwrap();
+    world.ends(0, &["suspend", "--all"]);
+    let said = world.ends(4, &["approve", &id[..12], "--wait=500ms"]);
+    assert!(said.contains("3 items still to be sent"), "{said}");
+    assert!(said.contains("3 items approved"), "{said}");
+    world.ends(0, &["state", "adopt", "set"]);
+    let told = keeper.get("/api/v1/requests/2");
+    let told: Value = serde_json::from_str(&told.body).unwrap();
+    assert_eq!(told["progress"], counts(0, 0, 3, 0));
 }
