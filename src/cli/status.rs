@@ -19,7 +19,9 @@ pub(super) fn run(arguments: &OneSet, global: &Global, output: Output) -> Result
         targets.any(|bears| bears.target.halted.is_some() || !bears.refusals.is_empty());
     output.report(&report(&recorded), None)?;
     Ok(Exit::first([
+        (workspace::has_errors(&recorded.problems), Exit::Failed),
         (has_trouble || !recorded.broken.is_empty(), Exit::Failed),
         (recorded.plan.is_blocked(), Exit::Blocked),
+        (!declared.empty_roots.is_empty(), Exit::Blocked),
     ]))
 }

@@ -22,6 +22,9 @@ use crate::report::number::{counted, instant};
 /// A Cdn that failed less often in a row may only have hiccupped.
 const FAILING_ATTEMPTS: u32 = 3;
 
+/// Why an alert is of the manifests as a whole.
+const UNREAD: &str = "manifests cannot be read";
+
 /// Sets that an alert names, at most.
 const MAX_SETS: usize = 100;
 
@@ -34,6 +37,8 @@ pub struct Conditions {
     pub broken: BTreeSet<String>,
     /// Something could not be read: what is missing here may still be so.
     pub is_incomplete: bool,
+    /// Nothing is known of the sets in a manifest, or a root is empty.
+    pub is_unread: bool,
 }
 
 /// What holds at a Cdn.
@@ -93,6 +98,7 @@ impl Conditions {
             cdns,
             broken: declared.broken.iter().chain(failed).cloned().collect(),
             is_incomplete: declared.is_frozen(),
+            is_unread: declared.hides_sets() || !declared.empty_roots.is_empty(),
         }
     }
 }
@@ -257,6 +263,15 @@ impl Alerter {
             };
             found.insert(identity, (None, None, None));
         }
+        if conditions.is_unread {
+            let identity = Identity {
+                kind: AlertKind::Failed,
+                cdn: None,
+                reason: UNREAD.to_owned(),
+                set: None,
+            };
+            found.insert(identity, (None, None, None));
+        }
         let standing = |(identity, (since_ms, items, plan)): (Identity, _)| {
             let before = self.standing.get(&identity).map(|before| before.since_ms);
             let since_ms = before.or(since_ms).unwrap_or(now_ms);
@@ -365,12 +380,16 @@ mod tests {
 
     /// Conditions as a test writes them: `dm: failing 3`, `dm: halted HTTP 401`,
     /// `dm/spring: blocked 5`, `dm/spring: refused 1`, `spring: broken`,
-    /// `dm/spring: fine`, `dm: fine`, `incomplete`; and the same for others.
+    /// `dm/spring: fine`, `dm: fine`, `incomplete`, `unread`; and the same for
+    /// others.
     fn conditions(text: &str) -> Conditions {
         let mut conditions = Conditions::default();
         for part in text.split(", ").filter(|part| !part.is_empty()) {
             let Some((of, what)) = part.split_once(": ") else {
-                conditions.is_incomplete = true;
+                match part {
+                    "unread" => conditions.is_unread = true,
+                    _ => conditions.is_incomplete = true,
+                }
                 continue;
             };
             if what == "broken" {
@@ -529,6 +548,21 @@ mod tests {
             (
                 "dm: fine",
                 &["Recovered from Failed dm (unauthorized: HTTP 401) []"],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn manifests_that_cannot_be_read_are_an_alert_although_no_set_is_known_to_be_broken() {
+        check(&[
+            (
+                "unread, incomplete",
+                &["Failed manifests (manifests cannot be read) []"],
+            ),
+            ("unread, incomplete", &[]),
+            (
+                "dm: fine",
+                &["Recovered from Failed manifests (manifests cannot be read) []"],
             ),
         ]);
     }

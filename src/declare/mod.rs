@@ -67,6 +67,11 @@ impl Declared {
         names
     }
 
+    /// Whether a file cannot be read so far that the sets in it are known.
+    pub fn hides_sets(&self) -> bool {
+        self.is_incomplete
+    }
+
     /// Whether nothing counts as vanished: a root is empty, or a file is
     /// unreadable or invalid.
     pub fn is_frozen(&self) -> bool {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Moment;
 use super::plan::{Options, planned};
 use crate::declare::Declared;
+use crate::manifest::Problem;
 use crate::plan::recorded::LedgerId;
 use crate::reconcile::bearing;
 use crate::reconcile::planning::{self, Planned};
@@ -39,6 +40,8 @@ pub(super) fn beside(
     (only, moment): (Option<&str>, &Moment),
 ) -> Result<Recorded, StateError> {
     let is_meant = |name: &str| only.is_none_or(|only| only == name);
+    let problems = declared.problems.iter().chain(&planned.problems);
+    let problems: Vec<Problem> = problems.cloned().collect();
     let mut broken: BTreeSet<String> = planned.failed;
     broken.extend(declared.broken.iter().cloned());
     broken.retain(|name| is_meant(name));
@@ -61,6 +64,8 @@ pub(super) fn beside(
         plan: planned.plan,
         names: declared.names_of_targets(),
         broken,
+        hides_sets: declared.hides_sets(),
+        problems,
         under_way: under_way(records)?,
         last,
         serial: records.meta()?.serial,

@@ -193,6 +193,12 @@ pub fn set(declared: &Declared, name: Option<&str>) -> Result<(), Refused> {
     if declared.sets.contains_key(name) || declared.broken.iter().any(|broken| broken == name) {
         return Ok(());
     }
+    if declared.hides_sets() {
+        return Err(Refused::pointless(
+            format!("a manifest cannot be read, and no other declares a set `{name}`"),
+            "`freshen validate` shows where; until then its sets keep their last good state",
+        ));
+    }
     let names = declared.sets.keys().map(String::as_str);
     Err(Refused::pointless(
         format!("no set is called `{name}`"),

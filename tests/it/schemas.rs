@@ -95,6 +95,7 @@ fn every_kind_of_alert_fits_its_schema_and_so_does_the_documented_one() {
         )]),
         broken: BTreeSet::from(["summer".to_owned()]),
         is_incomplete: false,
+        is_unread: false,
     };
     let mut alerter = Alerter::default();
     let mut alerts = alerter.observe(&in_trouble, 0);

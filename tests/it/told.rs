@@ -388,3 +388,53 @@ fn an_approval_that_names_nothing_is_told() {
         assert!(!said.contains("waits for approval"), "{said}");
     }
 }
+
+#[test]
+fn a_manifest_that_cannot_be_read_is_told_wherever_its_sets_are_asked_about() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    world.set("other", "  assets: [b]");
+    world.sends(0);
+    world.set("set", "  assets: [a");
+    let url = format!("{ROOT}/a");
+    let check = |arguments: &[&str], code: i32, parts: &[&str]| {
+        let run = world.freshen(arguments);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert_eq!(run.code, code, "{arguments:?}: {said}");
+        for part in parts {
+            assert!(said.contains(part), "{arguments:?}: no `{part}` in: {said}");
+        }
+    };
+    let place = "manifests/set.yaml:";
+    check(
+        &["status"],
+        4,
+        &[place, "broken", "fresh at 1 of 2 targets"],
+    );
+    check(&["status", "-o", "json"], 4, &["\"problems\": [", "broken"]);
+    check(&["status", "set"], 4, &[place, "has errors"]);
+    check(
+        &["explain", &url],
+        4,
+        &["a manifest cannot be read", "freshen validate"],
+    );
+    let invalidate = ["invalidate", "set"];
+    check(
+        &invalidate,
+        1,
+        &["a manifest cannot be read", "freshen validate"],
+    );
+    world.set("set", "  assets: [a]");
+    check(&["status"], 0, &["fresh at 2 of 2 targets"]);
+}
+
+#[test]
+fn a_root_that_is_gone_is_told_by_status() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    world.sends(0);
+    let run = world.freshen(&["--manifests", "absent", "status"]);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, 3, "{said}");
+    assert!(said.contains("the manifest root does not exist"), "{said}");
+}

@@ -29,6 +29,13 @@ pub(super) fn obstacles(
             next: "freshen validate".to_owned(),
         });
     }
+    if declared.hides_sets() {
+        obstacles.push(Obstacle {
+            kind: ObstacleKind::Broken,
+            detail: "a manifest cannot be read, so whether it yields this is not known".to_owned(),
+            next: "freshen validate".to_owned(),
+        });
+    }
     Ok(obstacles)
 }
 

@@ -2,115 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
-use serde::Serialize;
+mod document;
 
 use super::condition::{Condition, Standing};
+use super::finding::Finding;
 use super::history::{in_short, outcome};
 use super::number::{counted, duration, grouped, instant};
 use super::refused::line;
 use super::{Body, FAILED, Report, Row, Sign};
+use crate::manifest::Problem;
 use crate::plan::Plan;
 use crate::plan::recorded::{LedgerId, RecordedLedger, RecordedSet, Refusal};
 use crate::reconcile::asks::ADHOC;
 use crate::reconcile::bearing::Bearing;
 use crate::state::{BatchRecord, Holder, Request, Scope, Suspension};
 
-/// `freshen.status/v1`.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StatusDocument {
-    /// `freshen.status/v1`.
-    pub format: &'static str,
-    /// Grows with every change of the state.
-    pub serial: u64,
-    /// Who reconciles with the state now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub holder: Option<String>,
-    /// By name, a line for each target.
-    pub sets: Vec<SetDocument>,
-    /// Targets that cannot be called now, or that refused URLs.
-    pub targets: Vec<TargetDocument>,
-    /// What is held back until it is resumed.
-    pub suspensions: Vec<String>,
-    /// Requests that nobody has answered yet.
-    pub requests: Vec<String>,
-}
-
-/// A set at a target.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SetDocument {
-    /// `metadata.name`.
-    pub name: String,
-    /// Provider kind, endpoint and account.
-    pub target: String,
-    /// Name of the Cdn that points there now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cdn: Option<String>,
-    /// Entries recorded.
-    pub entries: u64,
-    /// How it stands.
-    pub condition: Condition,
-    /// Items to be sent, or under way.
-    pub pending: u64,
-    /// Items that wait for an approval.
-    pub blocked: u64,
-    /// Items that this CDN refused, or one of an inner tier.
-    pub refused: u64,
-    /// What an approval names, where one is needed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan: Option<String>,
-    /// Until when `notBefore` holds it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub held_until: Option<String>,
-    /// What came of its last batch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_result: Option<String>,
-    /// When that was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_at: Option<String>,
-    /// Seconds that it has not been declared.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub missing_seconds: Option<u64>,
-}
-
-/// A target with trouble.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TargetDocument {
-    /// Provider kind, endpoint and account.
-    pub target: String,
-    /// Name of the Cdn that points there now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cdn: Option<String>,
-    /// Why nothing is sent until something changes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub halted: Option<String>,
-    /// When it may be called again, after a failure or at the declared rate,
-    /// where something waits for that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_at: Option<String>,
-    /// When the last call for what is to be sent may go at the declared rate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_call_at: Option<String>,
-    /// URLs that it refused, as far as they are declared.
-    pub refusals: Vec<RefusalDocument>,
-}
-
-/// A refused URL.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RefusalDocument {
-    /// As it was sent.
-    pub url: String,
-    /// The CDN's code.
-    pub code: String,
-    /// The CDN's words.
-    pub message: String,
-    /// When.
-    pub at: String,
-}
+pub use document::{RefusalDocument, SetDocument, StatusDocument, TargetDocument};
 
 /// A set, and the target's identity.
 pub type SetAt = (String, String);
@@ -124,6 +31,10 @@ pub struct Recorded {
     pub names: BTreeMap<String, String>,
     /// Sets that have errors.
     pub broken: BTreeSet<String>,
+    /// A manifest cannot be read so far that its sets are known.
+    pub hides_sets: bool,
+    /// Of the manifests.
+    pub problems: Vec<Problem>,
     /// Items in open batches.
     pub under_way: BTreeMap<LedgerId, u64>,
     /// The last batch with a share of each.
@@ -171,7 +82,7 @@ pub fn report(recorded: &Recorded) -> Report<StatusDocument> {
         columns: vec!["set", "target", "recorded", "condition", "last result"],
         rows,
         notes,
-        problems: Vec::new(),
+        problems: recorded.problems.clone(),
         summary: format!(
             "{}; fresh at {} of {}.",
             counted(sets.len() as u64, "set"),
@@ -195,6 +106,7 @@ fn document(recorded: &Recorded) -> StatusDocument {
         targets: targets.filter(TargetDocument::has_trouble).collect(),
         suspensions: recorded.suspensions.iter().map(suspension).collect(),
         requests: recorded.requests.iter().map(request).collect(),
+        problems: Finding::all(&recorded.problems),
     }
 }
 
@@ -292,6 +204,8 @@ fn standing(
         Condition::Broken
     } else if is_missing {
         Condition::Undeclared
+    } else if recorded.hides_sets && name != ADHOC {
+        Condition::Broken
     } else if under_way > 0 || ledger.is_some_and(|(_, ledger)| !ledger.is_settled) {
         Condition::Pending
     } else {

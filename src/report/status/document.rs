@@ -1,0 +1,105 @@
+//! `status` as JSON.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::report::condition::Condition;
+use crate::report::finding::Finding;
+
+/// `freshen.status/v1`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusDocument {
+    /// `freshen.status/v1`.
+    pub format: &'static str,
+    /// Grows with every change of the state.
+    pub serial: u64,
+    /// Who reconciles with the state now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// By name, a line for each target.
+    pub sets: Vec<SetDocument>,
+    /// Targets that cannot be called now, or that refused URLs.
+    pub targets: Vec<TargetDocument>,
+    /// What is held back until it is resumed.
+    pub suspensions: Vec<String>,
+    /// Requests that nobody has answered yet.
+    pub requests: Vec<String>,
+    /// Errors and warnings of the manifests.
+    pub problems: Vec<Finding>,
+}
+
+/// A set at a target.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SetDocument {
+    /// `metadata.name`.
+    pub name: String,
+    /// Provider kind, endpoint and account.
+    pub target: String,
+    /// Name of the Cdn that points there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cdn: Option<String>,
+    /// Entries recorded.
+    pub entries: u64,
+    /// How it stands.
+    pub condition: Condition,
+    /// Items to be sent, or under way.
+    pub pending: u64,
+    /// Items that wait for an approval.
+    pub blocked: u64,
+    /// Items that this CDN refused, or one of an inner tier.
+    pub refused: u64,
+    /// What an approval names, where one is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Until when `notBefore` holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<String>,
+    /// What came of its last batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_result: Option<String>,
+    /// When that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<String>,
+    /// Seconds that it has not been declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_seconds: Option<u64>,
+}
+
+/// A target with trouble.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetDocument {
+    /// Provider kind, endpoint and account.
+    pub target: String,
+    /// Name of the Cdn that points there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cdn: Option<String>,
+    /// Why nothing is sent until something changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halted: Option<String>,
+    /// When it may be called again, after a failure or at the declared rate,
+    /// where something waits for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<String>,
+    /// When the last call for what is to be sent may go at the declared rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_call_at: Option<String>,
+    /// URLs that it refused, as far as they are declared.
+    pub refusals: Vec<RefusalDocument>,
+}
+
+/// A refused URL.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusalDocument {
+    /// As it was sent.
+    pub url: String,
+    /// The CDN's code.
+    pub code: String,
+    /// The CDN's words.
+    pub message: String,
+    /// When.
+    pub at: String,
+}
