@@ -409,7 +409,7 @@ fn a_manifest_that_cannot_be_read_is_told_wherever_its_sets_are_asked_about() {
     check(
         &["status"],
         4,
-        &[place, "broken", "fresh at 1 of 2 targets"],
+        &[place, "has errors", "fresh at 1 of 2 targets"],
     );
     check(&["status", "-o", "json"], 4, &["\"problems\": [", "broken"]);
     check(&["status", "set"], 4, &[place, "has errors"]);
