@@ -8,12 +8,15 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use checkup::Check;
+
 pub use crate::batch::verdict::{Facts, Reason, Verdict};
 use crate::digest::Digest;
 use crate::expand::Addressing;
 use crate::manifest::{Place, RateLimit, SecretRef, Step};
 
 pub mod catalog;
+pub mod checkup;
 pub mod dynamic_media;
 
 /// Where a value inside a provider's block stands, by its path from the block.
@@ -47,6 +50,12 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// The look-up that must be answered before a batch can be sent, if any;
     /// its answer is [`Verdict::Learned`].
     fn look_up(&self, facts: &Facts, credentials: &Credentials) -> Option<Call>;
+
+    /// The look-ups that tell whether the account is as it is declared, in the
+    /// order in which they are made. Without any, nothing is known of it.
+    fn checks(&self) -> Vec<Box<dyn Check + '_>> {
+        Vec::new()
+    }
 
     /// The calls that submit `items`, in the order given. `id` stays the same
     /// when a batch of unknown outcome is sent again.

@@ -35,12 +35,14 @@ pub(super) async fn handle(
     let Ok(body) = to_bytes(body, MAX_REQUEST).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    match (&parts.method, parts.uri.path()) {
+    let response = match (&parts.method, parts.uri.path()) {
         (&Method::POST, SERVICE_PATH) => call(&world, &cut, &parts, &body).await,
         (_, path) if path.starts_with("/-/") => control(&world, &parts, &body),
         (&Method::GET | &Method::HEAD, _) => visit(&world, &parts),
         _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
-    }
+    };
+    let date = lock(&world).date();
+    ([(header::DATE, date)], response).into_response()
 }
 
 async fn call(world: &Shared, cut: &Cut, parts: &Parts, body: &Bytes) -> Response {

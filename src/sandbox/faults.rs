@@ -12,6 +12,26 @@ pub struct Faults {
     pub poison: Vec<Poison>,
     /// The first that fits a call applies to it.
     pub rules: Vec<Rule>,
+    /// What is wrong with the account.
+    pub account: Account,
+    /// How far the clock of all answers is ahead, in seconds.
+    pub clock_ahead_s: i64,
+}
+
+/// An account that is not as it was declared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Account {
+    /// `checkLogin` answers `InvalidLogin`, whatever it is given.
+    pub invalid_login: bool,
+    /// The company has another name than the options say.
+    pub company: Option<String>,
+    /// It has another root path.
+    pub root_path: Option<String>,
+    /// It expires, or has expired: an `xsd:dateTime`.
+    pub expires: Option<String>,
+    /// It lacks these of its image presets.
+    pub missing_presets: Vec<String>,
 }
 
 /// A URL that makes the service refuse the whole call.

@@ -4,6 +4,7 @@
 //! stock SOAP client can drive it; what is known to go wrong can be switched
 //! on. Tests run it in their own process, `freshen sandbox` for a person.
 
+mod account;
 mod control;
 mod cut;
 mod edge;
@@ -14,6 +15,6 @@ mod soap;
 mod world;
 
 pub use edge::Keyed;
-pub use faults::{Failure, Faults, Poison, Rule};
+pub use faults::{Account, Failure, Faults, Poison, Rule};
 pub use server::Sandbox;
 pub use world::{Options, Received};

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::control;
 use super::cut::{Cut, CutListener};
-use super::faults::{Failure, Faults, Poison, Rule};
+use super::faults::{Account, Failure, Faults, Poison, Rule};
 use super::world::{Options, Received, World};
 
 /// Where the IPS service lives.
@@ -108,6 +108,11 @@ impl Sandbox {
             drops: false,
         };
         self.world().faults.poison.push(poison);
+    }
+
+    /// Makes the account another than the options say.
+    pub fn set_account(&self, account: Account) {
+        self.world().faults.account = account;
     }
 
     /// Every call so far, in order of arrival.

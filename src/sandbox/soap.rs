@@ -103,16 +103,49 @@ pub(super) fn read(body: &[u8], action: Option<&str>) -> Result<Request, Service
 }
 
 /// The answer to `getCompanyInfo`.
-pub(super) fn company(namespace: &str, handle: &str, name: &str, root: &str) -> String {
-    let (handle, name, root) = (escape_text(handle), escape_text(name), escape_text(root));
-    returned(
-        namespace,
-        "getCompanyInfo",
-        &format!(
-            "<companyInfo><companyHandle>{handle}</companyHandle><name>{name}</name>\
-             <rootPath>{root}/</rootPath></companyInfo>"
-        ),
-    )
+pub(super) fn company(
+    namespace: &str,
+    (handle, name): (&str, &str),
+    root_path: &str,
+    expires: Option<&str>,
+) -> String {
+    let mut content = String::from("<companyInfo>");
+    leaf(&mut content, "companyHandle", handle);
+    leaf(&mut content, "name", name);
+    leaf(&mut content, "rootPath", root_path);
+    if let Some(expires) = expires {
+        leaf(&mut content, "expires", expires);
+    }
+    content.push_str("</companyInfo>");
+    returned(namespace, "getCompanyInfo", &content)
+}
+
+/// The answer to `checkLogin`.
+pub(super) fn login(namespace: &str, status: &str) -> String {
+    let mut content = String::new();
+    leaf(&mut content, "status", status);
+    returned(namespace, "checkLogin", &content)
+}
+
+/// The answer to `getImageFormats`, with the names and URL modifiers of presets.
+pub(super) fn image_formats<'p>(
+    namespace: &str,
+    presets: impl IntoIterator<Item = (&'p str, &'p str)>,
+) -> String {
+    let mut content = String::from("<imageFormatArray>");
+    for (number, (name, modifier)) in presets.into_iter().enumerate() {
+        content.push_str("<items>");
+        leaf(&mut content, "imageFormatHandle", &format!("f|{number}"));
+        leaf(&mut content, "name", name);
+        leaf(&mut content, "urlModifier", modifier);
+        content.push_str("</items>");
+    }
+    content.push_str("</imageFormatArray>");
+    returned(namespace, "getImageFormats", &content)
+}
+
+fn leaf(content: &mut String, name: &str, text: &str) {
+    content.extend(["<", name, ">", &escape_text(text), "</", name, ">"]);
 }
 
 /// The answer to `cdnCacheInvalidation`, in the form that belongs to its namespace.

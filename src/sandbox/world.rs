@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
+use super::account;
 use super::edge::{Edge, Keyed, Served, target_of};
 use super::faults::{Failure, Faults};
 use super::origin::Origin;
@@ -27,6 +28,8 @@ pub struct Options {
     pub company_handle: String,
     /// What follows `/is/image/` in its URLs.
     pub root: String,
+    /// Its image presets, by name, and what each adds to a URL.
+    pub presets: Vec<(String, String)>,
     /// Who may call.
     pub user: String,
     /// With which password.
@@ -44,6 +47,11 @@ impl Default for Options {
             company: "AcmeCorp".to_owned(),
             company_handle: "c|6".to_owned(),
             root: "AcmeCorp".to_owned(),
+            presets: vec![
+                ("thumbnail".to_owned(), "wid=100&hei=100".to_owned()),
+                ("product".to_owned(), "wid=800&fmt=webp".to_owned()),
+                ("large".to_owned(), "wid=2000".to_owned()),
+            ],
             user: "sandbox@example.com".to_owned(),
             password: "sandbox".to_owned(),
             effect_delay: Duration::ZERO,
@@ -119,6 +127,18 @@ impl World {
 
     fn now(&self) -> Instant {
         Instant::now() + self.ahead
+    }
+
+    /// The `Date` of answers.
+    pub(super) fn date(&self) -> String {
+        let off = Duration::from_secs(self.faults.clock_ahead_s.unsigned_abs());
+        let now = SystemTime::now();
+        let shown = if self.faults.clock_ahead_s < 0 {
+            now - off
+        } else {
+            now + off
+        };
+        httpdate::fmt_http_date(shown)
     }
 
     /// What a visitor of the edge gets for a path and query.
@@ -221,35 +241,16 @@ impl World {
         urls: &[String],
     ) -> Result<Option<String>, ServiceFault> {
         match request.operation.as_str() {
-            "getCompanyInfo" => self.company(request).map(Some),
+            "checkLogin" => account::login(request, &self.options, &self.faults.account).map(Some),
+            "getCompanyInfo" => {
+                account::company(request, &self.options, &self.faults.account).map(Some)
+            }
+            "getImageFormats" => {
+                account::image_formats(request, &self.options, &self.faults.account).map(Some)
+            }
             "cdnCacheInvalidation" => self.invalidate(request, urls).map(Some),
             _ => Ok(None),
         }
-    }
-
-    fn company(&self, request: &Request) -> Result<String, ServiceFault> {
-        in_order(&request.parameter, &["companyHandle", "companyName"])?;
-        let asked = |name| request.parameter.text_of(name);
-        let is_ours = match (asked("companyHandle"), asked("companyName")) {
-            (Some(handle), _) => handle == self.options.company_handle,
-            (None, Some(name)) => name == self.options.company,
-            (None, None) => return Err(ServiceFault::new(30_002, "missing parameter: company")),
-        };
-        if !is_ours {
-            return Err(ServiceFault::new(20_000, "invalid company"));
-        }
-        let Options {
-            company_handle,
-            company,
-            root,
-            ..
-        } = &self.options;
-        Ok(soap::company(
-            &request.namespace,
-            company_handle,
-            company,
-            root,
-        ))
     }
 
     fn invalidate(&mut self, request: &Request, urls: &[String]) -> Result<String, ServiceFault> {
@@ -257,16 +258,7 @@ impl World {
             &request.parameter,
             &["companyHandle", "confirmation", "urlArray"],
         )?;
-        let handle = request.parameter.text_of("companyHandle");
-        let Some(handle) = handle.filter(|handle| !handle.is_empty()) else {
-            return Err(ServiceFault::new(
-                30_002,
-                "missing parameter: companyHandle",
-            ));
-        };
-        if handle != self.options.company_handle {
-            return Err(ServiceFault::new(20_000, "invalid company"));
-        }
+        account::of_company(request, &self.options)?;
         if urls.is_empty() {
             return Err(ServiceFault::new(30_002, "missing parameter: urlArray"));
         }
@@ -302,12 +294,12 @@ impl World {
             return Err(ServiceFault::new(poison.code, reason));
         }
         let is_http = url.starts_with("http://") || url.starts_with("https://");
+        let root_path = account::root_path(&self.options, &self.faults.account);
         let is_ours = target_of(url).is_some_and(|target| {
             target
                 .strip_prefix("/is/image/")
                 .or_else(|| target.strip_prefix("/is/content/"))
-                .and_then(|rest| rest.strip_prefix(self.options.root.as_str()))
-                .is_some_and(|rest| rest.starts_with('/'))
+                .is_some_and(|rest| rest.starts_with(&root_path))
         });
         if is_http && is_ours {
             return Ok(());
@@ -354,7 +346,7 @@ fn url_array(parameter: &Element) -> Vec<String> {
 }
 
 /// The schema has sequences: elements come in its order, each at most once.
-fn in_order(parameter: &Element, names: &[&str]) -> Result<(), ServiceFault> {
+pub(super) fn in_order(parameter: &Element, names: &[&str]) -> Result<(), ServiceFault> {
     let mut rest = names.iter();
     for child in &parameter.children {
         if child.namespace != parameter.namespace || !rest.any(|name| *name == child.name) {

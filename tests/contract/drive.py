@@ -38,7 +38,24 @@ def main(wsdl, endpoint, user, password, good, poisoned):
         info = getattr(info, "companyInfo", info)
         return info.companyHandle, info.name, info.rootPath
 
+    def named_company():
+        info = service.getCompanyInfo(companyHandle="c|6", _soapheaders=header)
+        info = getattr(info, "companyInfo", info)
+        return info.name, info.expires.isoformat()
+
+    def login(given):
+        return service.checkLogin(email=user, password=given, _soapheaders=header)
+
+    def presets(handle):
+        formats = service.getImageFormats(companyHandle=handle, _soapheaders=header)
+        return [(item.name, item.urlModifier) for item in formats]
+
     show("company", company)
+    show("company by handle", named_company)
+    show("login", lambda: login(password))
+    show("wrong login", lambda: login("wrong"))
+    show("presets", lambda: presets("c|6"))
+    show("presets of another company", lambda: presets("c|7"))
     show("good", lambda: invalidate([good], header))
     show("poisoned", lambda: invalidate([good, poisoned], header))
     show("wrong password", lambda: invalidate([good], wrong))

@@ -46,6 +46,23 @@ pub(crate) fn call(provider: &dyn Provider, credentials: &Credentials, urls: &[&
     calls.remove(0)
 }
 
+/// The look-ups of a check-up, the company's handle known.
+pub(crate) fn look_ups(provider: &dyn Provider, credentials: &Credentials) -> Vec<Call> {
+    let facts = Facts::from([("companyHandle".to_owned(), "c|6".to_owned())]);
+    let checks = provider.checks();
+    let calls = checks.iter().map(|check| check.call(&facts, credentials));
+    calls.map(Option::unwrap).collect()
+}
+
+/// All look-ups that there are: of a company by its name, and by its handle.
+fn every_look_up(credentials: &Credentials) -> Vec<Call> {
+    let handle = "2013-02-15', companyHandle: 'c|6";
+    let providers =
+        ["2013-02-15", handle].map(|it| provider("https://s7sps1apissl.scene7.com", it));
+    let calls = providers.iter().map(|it| look_ups(&**it, credentials));
+    calls.flatten().collect()
+}
+
 /// A verdict on one line.
 pub(crate) fn told(verdict: &Verdict) -> String {
     let mut text = String::new();
@@ -245,16 +262,18 @@ fn requests_validate_against_the_contract() {
     validate(&provider.look_up(&Facts::new(), &secrets).unwrap().body);
     validate(&call(&*provider, &secrets, &BATCH).body);
     validate(&call(&*provider, &secrets, &many).body);
+    for look_up in every_look_up(&secrets) {
+        validate(&look_up.body);
+    }
 }
 
 #[test]
 fn requests_validate_against_adobes_own_schemas_where_they_are_here() {
     let provider = provider("https://s7sps1apissl.scene7.com", "2013-02-15");
     let secrets = credentials("u&<", "p");
-    let requests = [
-        provider.look_up(&Facts::new(), &secrets).unwrap(),
-        call(&*provider, &secrets, &BATCH),
-    ];
+    let mut requests = every_look_up(&secrets);
+    requests.push(provider.look_up(&Facts::new(), &secrets).unwrap());
+    requests.push(call(&*provider, &secrets, &BATCH));
     for (part, schema) in [
         ("Body", "ips-api-2013-02-15-types.xsd"),
         ("Header", "ips-api-header-and-faults.xsd"),

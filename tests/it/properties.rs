@@ -64,9 +64,9 @@ fn faults(urls: Vec<String>) -> impl Strategy<Value = Faults> {
         drops: false,
     });
     (vec(rule, 0..8), vec(poison, 0..2)).prop_map(|(rules, poison)| Faults {
-        latency_ms: 0,
         poison,
         rules,
+        ..Faults::default()
     })
 }
 

@@ -7,11 +7,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use freshen::provider::{Answer, Call, Facts, Verdict};
-use freshen::sandbox::{Failure, Faults, Keyed, Options, Sandbox};
+use freshen::sandbox::{Account, Failure, Faults, Keyed, Options, Sandbox};
 use freshen::submit::transport::{Fault, FaultKind, Patience, Transport};
 
 use crate::aloud::say;
-use crate::ips::{call, credentials, provider, reference, told, validate};
+use crate::ips::{call, credentials, look_ups, provider, reference, told, validate};
 use crate::service::read_request;
 
 const A: &str = "https://media.acme.com/is/image/AcmeCorp/a";
@@ -96,6 +96,13 @@ fn its_answers_validate_against_the_contract() {
     );
     validate(&send(&call(&*provider, &secrets, &[A])).unwrap().body);
     validate(&send(&call(&*provider, &secrets, &[foreign])).unwrap().body);
+    sandbox.set_account(Account {
+        expires: Some("2030-01-31T12:00:00Z".to_owned()),
+        ..Account::default()
+    });
+    for look_up in look_ups(&*provider, &secrets) {
+        validate(&send(&look_up).unwrap().body);
+    }
     let nobody = credentials("", "");
     validate(&send(&call(&*provider, &nobody, &[A])).unwrap().body);
 }
@@ -389,6 +396,10 @@ fn a_stock_soap_client_can_drive_it() {
     };
     let sandbox = start();
     sandbox.poison(B, true);
+    sandbox.set_account(Account {
+        expires: Some("2030-01-31T12:00:00Z".to_owned()),
+        ..Account::default()
+    });
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract/drive.py");
     let options = Options::default();
     let output = Command::new(python)
@@ -404,6 +415,11 @@ fn a_stock_soap_client_can_drive_it() {
     assert!(output.status.success(), "{said}{complaint}");
     insta::assert_snapshot!(said, @r"
     company -> ('c|6', 'AcmeCorp', 'AcmeCorp/')
+    company by handle -> ('AcmeCorp', '2030-01-31T12:00:00+00:00')
+    login -> ValidLogin
+    wrong login -> InvalidLogin
+    presets -> [('thumbnail', 'wid=100&hei=100'), ('product', 'wid=800&fmt=webp'), ('large', 'wid=2000')]
+    presets of another company -> fault {http://www.scene7.com/IpsApi/xsd}authorizationFault 20000 invalid company
     good -> (1, 0, 0)
     poisoned -> fault {http://www.scene7.com/IpsApi/xsd}ipsApiFault 30001 invalid URL: https://media.acme.com/is/image/AcmeCorp/b?$p$&x=<1>
     wrong password -> fault {http://www.scene7.com/IpsApi/xsd}authenticationFault 10001 invalid credentials

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use freshen::sandbox::Options;
+use freshen::sandbox::{Account, Options};
 
 use crate::program::{Run, command, run};
 use crate::service::{header, read_request};
@@ -174,4 +174,73 @@ fn two_cdns_on_one_account_share_their_budget() {
         assert_eq!(world.sandbox.calls().len(), 3);
     }
     assert_eq!(items(&world.accepted()).len(), 2);
+}
+
+/// The Cdn of `world` with another root.
+fn with_root(world: &World, root: &str) {
+    let text = world.cdn("dynamic-media", "");
+    let text = text.replace(
+        "company: AcmeCorp",
+        &format!("company: AcmeCorp\n    rootId: \"{root}\""),
+    );
+    world.write("manifests/cdn.yaml", &text);
+}
+
+/// The operations that were called, without those seen `before`.
+fn operations(world: &World, before: usize) -> Vec<String> {
+    let calls = world.sandbox.calls().into_iter().skip(before);
+    calls.map(|call| call.operation).collect()
+}
+
+#[test]
+fn a_root_that_is_not_the_companys_stops_the_target_before_anything_is_sent() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    world.sandbox.set_account(Account {
+        root_path: Some("acme-prod/".to_owned()),
+        ..Account::default()
+    });
+    let said = world.ends(4, &["reconcile"]);
+    for word in [
+        "misconfigured",
+        "`acme-prod/`",
+        "`AcmeCorp`",
+        "`rootId: acme-prod`",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert_eq!(operations(&world, 0), ["getCompanyInfo"]);
+    with_root(&world, "acme-prod");
+    let moved = "https://s7d1.scene7.com/is/image/acme-prod/a";
+    assert_eq!(world.sends(0), [[moved]]);
+}
+
+#[test]
+fn a_root_that_is_lifted_is_not_compared() {
+    let world = World::new("");
+    with_root(&world, "*");
+    let url = "https://s7d1.scene7.com/is/image/acme-prod/a";
+    world.set("set", &format!("  urls: [\"{url}\"]"));
+    world.sandbox.set_account(Account {
+        root_path: Some("acme-prod/".to_owned()),
+        ..Account::default()
+    });
+    assert_eq!(world.sends(0), [[url]]);
+}
+
+#[test]
+fn a_root_that_is_changed_later_is_compared_with_the_companys_anew() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    assert_eq!(world.sends(0).len(), 1);
+    with_root(&world, "acme-prod");
+    let before = world.sandbox.calls().len();
+    let said = world.ends(4, &["reconcile"]);
+    assert!(said.contains("`acme-prod`"), "{said}");
+    assert_eq!(operations(&world, before), ["getCompanyInfo"]);
+    world.sandbox.set_account(Account {
+        root_path: Some("acme-prod/".to_owned()),
+        ..Account::default()
+    });
+    assert_eq!(world.sends(0).len(), 1);
 }

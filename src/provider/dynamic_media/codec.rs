@@ -1,15 +1,20 @@
 //! The provider itself: what a Cdn's block comes to.
 
-use super::{read, soap};
+use std::fmt;
+
+use super::{checkup, read, soap};
 use crate::digest::Digest;
 use crate::expand::Addressing;
 use crate::manifest::{Bucket, RateLimit, SecretRef};
-use crate::provider::{Answer, Call, Capacity, Credentials, Facts, Provider, Verdict};
+use crate::provider::checkup::Check;
+use crate::provider::{Answer, Call, Capacity, Credentials, Facts, Provider, Reason, Verdict};
 
 /// URLs in one call, at most: `UrlArray` in the WSDL.
 const MAX_URLS: u32 = 1000;
 /// Name of the fact that every invalidation needs.
 pub(super) const HANDLE: &str = "companyHandle";
+/// Name of the fact that tells under which root the company's URLs lie.
+pub(super) const ROOT_PATH: &str = "rootPath";
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
@@ -20,10 +25,10 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 pub struct DynamicMedia {
     endpoint: Endpoint,
     target: String,
-    namespace: String,
-    company: String,
-    declared_handle: Option<String>,
-    addressing: Addressing,
+    pub(super) namespace: String,
+    pub(super) company: String,
+    pub(super) declared_handle: Option<String>,
+    pub(super) addressing: Addressing,
     credentials: [(&'static str, SecretRef); 2],
 }
 
@@ -36,6 +41,31 @@ pub(super) struct Endpoint {
     pub(super) path: String,
     /// One of Adobe's hosts, or loopback.
     pub(super) is_known: bool,
+}
+
+/// A root that is not the declared one.
+#[derive(Debug)]
+pub(super) struct OtherRoot<'a> {
+    company: &'a str,
+    declared: &'a str,
+    path: String,
+    /// What the manifest should say, for a sentence that begins with "give".
+    pub(super) cure: String,
+}
+
+impl fmt::Display for OtherRoot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            company,
+            declared,
+            path,
+            ..
+        } = self;
+        write!(
+            f,
+            "the root path of company `{company}` is `{path}`, and the Cdn's rootId is `{declared}`"
+        )
+    }
 }
 
 impl DynamicMedia {
@@ -59,12 +89,26 @@ impl DynamicMedia {
         }
     }
 
-    fn handle<'a>(&'a self, facts: &'a Facts) -> Option<&'a str> {
+    pub(super) fn handle<'a>(&'a self, facts: &'a Facts) -> Option<&'a str> {
         let declared = self.declared_handle.as_deref();
         declared.or_else(|| facts.get(HANDLE).map(String::as_str))
     }
 
-    fn call(&self, operation: &str, body: Vec<u8>) -> Call {
+    /// Why what is declared cannot be meant, where the company's root is not
+    /// the one that the Cdn's URLs must lie under.
+    pub(super) fn other_root(&self, path: Option<&str>) -> Option<OtherRoot<'_>> {
+        let path = path?;
+        let found = path.strip_suffix('/').unwrap_or(path);
+        let declared = self.addressing.root.as_deref()?;
+        (found != declared).then(|| OtherRoot {
+            company: &self.company,
+            declared,
+            path: path.to_owned(),
+            cure: format!("`rootId: {found}` if the company is the right one, else its `company`"),
+        })
+    }
+
+    pub(super) fn call(&self, operation: &str, body: Vec<u8>) -> Call {
         Call {
             url: format!("{}{}", self.endpoint.origin, self.endpoint.path),
             headers: vec![
@@ -113,11 +157,18 @@ impl Provider for DynamicMedia {
     }
 
     fn look_up(&self, facts: &Facts, credentials: &Credentials) -> Option<Call> {
-        if self.handle(facts).is_some() {
+        // A root that was another one may have been corrected since, here or there.
+        let path = facts.get(ROOT_PATH).map(String::as_str);
+        let is_settled = self.declared_handle.is_some() || self.other_root(path).is_none();
+        if self.handle(facts).is_some() && is_settled {
             return None;
         }
         let body = soap::company_by_name(&self.namespace, credentials, &self.company);
         Some(self.call("getCompanyInfo", body))
+    }
+
+    fn checks(&self) -> Vec<Box<dyn Check + '_>> {
+        checkup::checks(self)
     }
 
     fn calls(
@@ -135,7 +186,17 @@ impl Provider for DynamicMedia {
     }
 
     fn read_look_up(&self, answer: &Answer, credentials: &Credentials) -> Verdict {
-        read::company(answer).redacted(credentials)
+        let verdict = match read::company(answer) {
+            Ok(found) => match self.other_root(found.root_path.as_deref()) {
+                Some(other) => Verdict::Misconfigured(Reason {
+                    code: "rootId".to_owned(),
+                    message: format!("{other}; give {}", other.cure),
+                }),
+                None => Verdict::Learned(found.facts()),
+            },
+            Err(verdict) => verdict,
+        };
+        verdict.redacted(credentials)
     }
 
     fn read(&self, items: &[&str], answer: &Answer, credentials: &Credentials) -> Verdict {

@@ -4,6 +4,7 @@
 //! WSDL and its documentation is unknown, and everything below tolerates that.
 
 mod block;
+mod checkup;
 mod codec;
 mod culprits;
 mod decode;

@@ -3,7 +3,7 @@
 //! A yes is believed only where the service says it in its own terms; a fault
 //! is believed wherever it stands.
 
-use super::codec::HANDLE;
+use super::codec::{HANDLE, ROOT_PATH};
 use super::culprits::culprits;
 use super::soap::{COMMON, ENVELOPE};
 use super::xml::Element;
@@ -14,32 +14,78 @@ const FAULTS: [&str; 3] = ["authenticationFault", "authorizationFault", "ipsApiF
 
 /// What the answer to `cdnCacheInvalidation` with `items` means.
 pub(super) fn invalidation(items: &[&str], answer: &Answer) -> Verdict {
-    read(answer, items, "cdnCacheInvalidationReturn", |returned| {
-        if returned.child("errorCount").is_some() {
+    let read = read(answer, items, "cdnCacheInvalidationReturn", |returned| {
+        Ok(if returned.child("errorCount").is_some() {
             counts(returned, items)
         } else {
             handle(returned)
-        }
-    })
+        })
+    });
+    read.unwrap_or_else(|verdict| verdict)
 }
 
-/// What the answer to `getCompanyInfo` means.
-pub(super) fn company(answer: &Answer) -> Verdict {
-    let verdict = read(answer, &[], "getCompanyInfoReturn", |returned| {
+/// A company, as `getCompanyInfo` tells of it.
+#[derive(Debug)]
+pub(super) struct CompanyInfo {
+    pub(super) handle: String,
+    pub(super) name: Option<String>,
+    pub(super) root_path: Option<String>,
+    pub(super) expires: Option<String>,
+}
+
+impl CompanyInfo {
+    /// What batches draw on, and what they are checked against.
+    pub(super) fn facts(self) -> Facts {
+        let root_path = self.root_path.map(|path| (ROOT_PATH.to_owned(), path));
+        let handle = (HANDLE.to_owned(), self.handle);
+        [handle].into_iter().chain(root_path).collect()
+    }
+}
+
+/// What the answer to `getCompanyInfo` tells; else what it means.
+pub(super) fn company(answer: &Answer) -> Result<CompanyInfo, Verdict> {
+    let told = read(answer, &[], "getCompanyInfoReturn", |returned| {
         let company = returned.child("companyInfo");
         let text = |name| {
             let text = company.and_then(|company| company.text_of(name));
-            text.filter(|text| !text.is_empty())
+            text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
-        let Some(handle) = text("companyHandle") else {
-            return not_understood("the answer holds no company handle");
-        };
-        let mut facts = Facts::from([(HANDLE.to_owned(), handle.to_owned())]);
-        facts.extend(text("rootPath").map(|path| ("rootPath".to_owned(), path.to_owned())));
-        Verdict::Learned(facts)
+        Ok(CompanyInfo {
+            handle: text("companyHandle")
+                .ok_or_else(|| not_understood("the answer holds no company handle"))?,
+            name: text("name"),
+            root_path: text("rootPath"),
+            expires: text("expires"),
+        })
     });
+    told.map_err(of_account)
+}
+
+/// The status in the answer to `checkLogin`; else what it means.
+pub(super) fn login(answer: &Answer) -> Result<String, Verdict> {
+    let told = read(answer, &[], "checkLoginReturn", |returned| {
+        let status = returned.text_of("status").map(str::to_owned);
+        status.ok_or_else(|| not_understood("the answer holds no status"))
+    });
+    told.map_err(of_account)
+}
+
+/// The names in the answer to `getImageFormats`; else what it means.
+pub(super) fn image_formats(answer: &Answer) -> Result<Vec<String>, Verdict> {
+    let told = read(answer, &[], "getImageFormatsReturn", |returned| {
+        let formats = returned
+            .child("imageFormatArray")
+            .ok_or_else(|| not_understood("the answer holds no array of image presets"))?;
+        let name = |format: &Element| format.text_of("name").map(str::to_owned);
+        let names: Option<Vec<String>> = formats.children.iter().map(name).collect();
+        names.ok_or_else(|| not_understood("the answer holds an image preset without a name"))
+    });
+    told.map_err(of_account)
+}
+
+/// A look-up has no parameters but what names the account and its company.
+fn of_account(verdict: Verdict) -> Verdict {
     match verdict {
-        // The only parameter of a look-up is the company's name.
         Verdict::Refused { reason, .. } | Verdict::TooLarge(reason) => {
             Verdict::Misconfigured(reason)
         }
@@ -48,18 +94,21 @@ pub(super) fn company(answer: &Answer) -> Verdict {
 }
 
 /// Reads an answer whose good form is an element called `name`.
-fn read(
+fn read<T>(
     answer: &Answer,
     items: &[&str],
     name: &str,
-    good: impl FnOnce(&Element) -> Verdict,
-) -> Verdict {
+    good: impl FnOnce(&Element) -> Result<T, Verdict>,
+) -> Result<T, Verdict> {
     if let Some(verdict) = told_to_wait(answer) {
-        return verdict;
+        return Err(verdict);
     }
     let document = match Element::parse(&answer.body) {
         Ok(document) => document,
-        Err(error) => return by_status(answer, &no_soap(&error.to_string(), &answer.body)),
+        Err(error) => {
+            let what = no_soap(&error.to_string(), &answer.body);
+            return Err(by_status(answer, &what));
+        }
     };
     let body = if is(&document, ENVELOPE, "Envelope") {
         document
@@ -68,7 +117,7 @@ fn read(
     } else {
         Some(&document)
     };
-    match body {
+    Err(match body {
         Some(element) if FAULTS.contains(&element.name.as_str()) && is_ips(element) => {
             ips_fault(element, items)
         }
@@ -79,14 +128,14 @@ fn read(
                 && is(&document, ENVELOPE, "Envelope")
                 && (200..300).contains(&answer.status) =>
         {
-            good(element)
+            return good(element);
         }
         Some(element) => {
             let (namespace, name) = (&element.namespace, &element.name);
             by_status(answer, &format!("`{name}` of namespace `{namespace}`"))
         }
         None => by_status(answer, "a SOAP envelope with nothing inside"),
-    }
+    })
 }
 
 /// The form of namespaces up to 2013-02-15.

@@ -40,6 +40,32 @@ pub(super) fn company_by_name(namespace: &str, credentials: &Credentials, name: 
     body.close("getCompanyInfoParam")
 }
 
+/// The envelope that asks for a company by its handle.
+pub(super) fn company_by_handle(
+    namespace: &str,
+    credentials: &Credentials,
+    handle: &str,
+) -> Vec<u8> {
+    let mut body = Body::open(namespace, credentials, "getCompanyInfoParam", 256);
+    body.leaf("companyHandle", handle);
+    body.close("getCompanyInfoParam")
+}
+
+/// The envelope that asks whether the credentials are those of an account.
+pub(super) fn login(namespace: &str, credentials: &Credentials) -> Vec<u8> {
+    let mut body = Body::open(namespace, credentials, "checkLoginParam", 256);
+    body.secret("email", credentials, "user");
+    body.secret("password", credentials, "password");
+    body.close("checkLoginParam")
+}
+
+/// The envelope that asks for a company's image presets.
+pub(super) fn image_formats(namespace: &str, credentials: &Credentials, handle: &str) -> Vec<u8> {
+    let mut body = Body::open(namespace, credentials, "getImageFormatsParam", 256);
+    body.leaf("companyHandle", handle);
+    body.close("getImageFormatsParam")
+}
+
 /// An envelope being written; children must be added in the schema's order.
 struct Body(String);
 
@@ -53,10 +79,7 @@ impl Body {
         body.attribute("xmlns", COMMON);
         body.0.push('>');
         for role in ["user", "password"] {
-            let secret = credentials
-                .get(role)
-                .map_or("", ExposeSecret::expose_secret);
-            body.leaf(role, secret);
+            body.secret(role, credentials, role);
         }
         body.leaf("appName", env!("CARGO_PKG_NAME"));
         body.leaf("appVersion", env!("CARGO_PKG_VERSION"));
@@ -77,6 +100,11 @@ impl Body {
     fn leaf(&mut self, name: &str, text: &str) {
         self.0
             .extend(["<", name, ">", &escape_text(text), "</", name, ">"]);
+    }
+
+    fn secret(&mut self, name: &str, credentials: &Credentials, role: &str) {
+        let secret = credentials.get(role);
+        self.leaf(name, secret.map_or("", ExposeSecret::expose_secret));
     }
 
     fn close(mut self, parameter: &str) -> Vec<u8> {
