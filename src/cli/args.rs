@@ -124,6 +124,8 @@ pub(super) enum Command {
     Suspend(Scope),
     /// Take a suspension back
     Resume(Scope),
+    /// Check Cdns, credentials, clock, state and watcher; invalidates nothing
+    Doctor(super::doctor::Arguments),
     /// Look into the state file, or mend it
     #[command(subcommand)]
     State(super::state::Arguments),

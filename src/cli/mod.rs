@@ -9,6 +9,7 @@ use clap::{ArgMatches, FromArgMatches as _};
 mod args;
 mod asking;
 mod demo;
+mod doctor;
 mod duration;
 mod environment;
 mod exit;
@@ -114,6 +115,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Approve(approve) => asking::approve(approve, global, output),
         Command::Suspend(scope) => asking::suspend(scope, global, output),
         Command::Resume(scope) => asking::resume(scope, global, output),
+        Command::Doctor(doctor) => doctor::run(doctor, global, output),
         Command::Schema(schema) => paper::schema(schema),
         Command::Completions(completions) => paper::completions(completions),
         Command::Man => paper::manual(),

@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use crate::declare::{Declared, Options, declare};
 use crate::inspect::Moment;
 use crate::inspect::wanted::{self, Refused};
-use crate::load::{self, Index};
+use crate::load::{self, Index, LoadError, Visited};
 use crate::manifest::Problem;
 use crate::state::{self, Holder, Reader, StateError, Store};
 use crate::submit::clock::{Clock as _, SystemClock};
@@ -50,10 +50,19 @@ pub(super) fn declared_with(global: &Global, index: &Arc<Index>) -> Result<Decla
     let options = declaring(global);
     index.begin(now_ms());
     let declared = load::scan_with(index, &global.manifests, |tree| declare(tree, &options));
-    declared.map_err(|error| {
-        let hint = "nothing was done; wait for whatever writes them, and run again";
-        failed_to_load(error).hint(hint)
-    })
+    declared.map_err(unstable)
+}
+
+/// Everything that the manifests declare, and where it was read.
+pub(super) fn visited(global: &Global) -> Result<(Declared, Visited), Failure> {
+    let options = declaring(global);
+    let index = Arc::new(index(global));
+    index.begin(now_ms());
+    let read = load::scan_with(&index, &global.manifests, |tree| {
+        let declared = declare(tree, &options);
+        (declared, tree.visited(&tree.contents()))
+    });
+    read.map_err(unstable)
 }
 
 /// What the state knows of files. Where it cannot be read, all files are: what
@@ -83,6 +92,11 @@ pub(super) fn declaring(global: &Global) -> Options {
         manifests: global.manifests.clone(),
         max_expansion: global.max_expansion,
     }
+}
+
+fn unstable(error: LoadError) -> Failure {
+    let hint = "nothing was done; wait for whatever writes them, and run again";
+    failed_to_load(error).hint(hint)
 }
 
 fn failed_to_load(error: impl std::error::Error + Send + Sync + 'static) -> Failure {

@@ -115,6 +115,19 @@ impl Watch {
         Ok(has_moved || is_new_outside || is_new_inside)
     }
 
+    /// Watches one folder, and counts those that `visited` asks for.
+    pub(super) fn sample(&mut self, visited: &Visited) -> notify::Result<usize> {
+        let mut guide = Guide::default();
+        self.ways = ways(&self.roots, &mut guide);
+        let outside = self.ways.iter().flat_map(|(way, _)| way.folders.clone());
+        let outside: BTreeSet<PathBuf> = outside.collect();
+        let inside = self.folders_inside(visited, &mut guide);
+        let count = outside.len() + inside.len();
+        let one = inside.into_iter().chain(outside).take(1);
+        self.inside.watch_exactly(one.collect())?;
+        Ok(count)
+    }
+
     /// Whether the roots lead elsewhere than they did when this was synced.
     pub(super) fn has_moved(&self) -> bool {
         ways(&self.roots, &mut Guide::default()) != self.ways

@@ -1,6 +1,7 @@
 //! Inspecting: what a state and its manifests say, as reports that the command
 //! line and the web share. Reads, never writes.
 
+pub mod doctor;
 pub mod explain;
 pub mod history;
 pub mod plan;

@@ -15,6 +15,7 @@ pub mod api;
 pub mod condition;
 pub mod cost;
 pub mod cure;
+pub mod doctor;
 pub mod escape;
 pub mod excerpt;
 pub mod explain;
@@ -140,6 +141,8 @@ pub enum Sign {
     Blocked,
     /// Went wrong.
     Failed,
+    /// Cannot be told.
+    Unknown,
 }
 
 impl Sign {
@@ -151,6 +154,7 @@ impl Sign {
             Self::Same => '=',
             Self::Blocked => '!',
             Self::Failed => 'x',
+            Self::Unknown => '?',
         }
     }
 }

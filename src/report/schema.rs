@@ -3,7 +3,8 @@
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
 use super::{
-    alert, answer, api, explain, history, import, plan, reconcile, set, status, urls, validate,
+    alert, answer, api, doctor, explain, history, import, plan, reconcile, set, status, urls,
+    validate,
 };
 
 /// By file name under `schemas/`, without its ending.
@@ -12,6 +13,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         ("alert", of::<alert::AlertDocument>()),
         ("answer", of::<answer::AnswerDocument>()),
         ("asked", of::<api::Asked>()),
+        ("doctor", of::<doctor::DoctorDocument>()),
         ("error", of::<api::ErrorDocument>()),
         ("expand", of::<urls::Expanded>()),
         ("explain", of::<explain::Explained>()),

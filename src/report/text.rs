@@ -79,6 +79,7 @@ fn style(sign: Sign) -> Style {
         Sign::Same => return Style::new().dimmed(),
         Sign::Blocked => AnsiColor::Magenta,
         Sign::Failed => AnsiColor::Red,
+        Sign::Unknown => AnsiColor::Cyan,
     };
     colour.on_default().bold()
 }

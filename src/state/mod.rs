@@ -24,6 +24,7 @@ mod lock;
 mod observe;
 mod records;
 mod request;
+mod room;
 mod schema;
 mod store;
 mod transfer;
@@ -40,6 +41,7 @@ pub use lock::{Holder, holder};
 pub use observe::{Observation, Seen};
 pub use records::{Halt, Meta, Records, TargetRecord};
 pub use request::{NewRequest, Request, Scope, Suspension, ask};
+pub use room::{Room, room};
 pub use store::{Reader, Store};
 pub use transfer::{check, export};
 

@@ -170,7 +170,7 @@ pub(super) fn resolved(path: &Path) -> PathBuf {
 }
 
 /// The folder of a file, for which a bare name has an empty path.
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

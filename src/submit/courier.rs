@@ -39,7 +39,7 @@ pub enum Delivery {
 /// Makes calls.
 #[derive(Debug)]
 pub struct Courier {
-    transport: Transport,
+    pub(super) transport: Transport,
     /// Endpoints that the operator allows besides the providers' own.
     allowed: Vec<Origin>,
 }
@@ -54,9 +54,8 @@ impl Courier {
     /// Whether the provider may be called: its endpoint may see the
     /// credentials, and they can be read.
     pub fn preflight(&self, provider: &dyn Provider) -> Result<Credentials, (HaltKind, Reason)> {
-        let endpoint = provider.endpoint();
-        let is_allowed = |allowed: &Origin| allowed.as_str() == endpoint;
-        if !provider.is_known_endpoint() && !self.allowed.iter().any(is_allowed) {
+        if !self.is_allowed(provider) {
+            let endpoint = provider.endpoint();
             let message = format!(
                 "`{endpoint}` is not one of the provider's own hosts, so no credentials were sent to it; \
                  if it is meant, allow it with `--allow-endpoint {endpoint}`"
@@ -78,6 +77,12 @@ impl Courier {
             };
             (HaltKind::Unauthorized, reason)
         })
+    }
+
+    /// Whether the provider's endpoint may see its credentials.
+    pub(super) fn is_allowed(&self, provider: &dyn Provider) -> bool {
+        let is_allowed = |allowed: &Origin| allowed.as_str() == provider.endpoint();
+        provider.is_known_endpoint() || self.allowed.iter().any(is_allowed)
     }
 
     /// Changes with the provider's secrets; `None` where one cannot be read.
@@ -154,7 +159,7 @@ const TLS_HINT: &str = "certificates are judged by this machine's clock and by t
                         it trusts; `SSL_CERT_FILE` names a file of others";
 
 /// A fault and its causes, on one line.
-fn chain(fault: &(dyn Error + 'static)) -> String {
+pub(super) fn chain(fault: &(dyn Error + 'static)) -> String {
     let causes: Vec<String> = causes(fault).map(ToString::to_string).collect();
     causes.join(": ")
 }

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 
 use secrecy::SecretString;
 
@@ -15,6 +16,9 @@ use crate::provider::Credentials;
 
 /// Bytes of a secret, at most.
 const MAX_BYTES: usize = 64 << 10;
+
+/// The bit of a file's mode that lets everybody read it.
+const READABLE_BY_OTHERS: u32 = 0o004;
 
 /// Why a secret cannot be had. Names where it should be, never what it is.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +82,16 @@ pub fn read_all(
         Ok(credentials)
     } else {
         Err(errors)
+    }
+}
+
+/// Whether everybody on this machine may read the secret.
+pub fn is_open_to_all(reference: &SecretRef) -> bool {
+    match reference {
+        SecretRef::Env(_) => false,
+        SecretRef::File(path) => {
+            fs::metadata(path).is_ok_and(|file| file.permissions().mode() & READABLE_BY_OTHERS != 0)
+        }
     }
 }
 

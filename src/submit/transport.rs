@@ -4,7 +4,7 @@
 //! whoever keeps the journal.
 #![expect(
     clippy::disallowed_methods,
-    reason = "an answer without a `Date` is dated by our own clock"
+    reason = "clocks of answers are compared with our own"
 )]
 
 use std::error::Error;
@@ -51,6 +51,15 @@ pub struct Transport {
     /// For loopback: credentials must not reach a proxy on the way to ourselves.
     direct: Client,
     max_answer: usize,
+}
+
+/// What came of asking for nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Knock {
+    /// How far the other clock is ahead of ours, if it was told.
+    pub ahead_ms: Option<i64>,
+    /// From the question to the answer.
+    pub took: Duration,
 }
 
 /// The HTTP client cannot be set up, such as for want of root certificates.
@@ -107,11 +116,7 @@ impl Transport {
 
     /// Sends one call, once, and reads its answer whole.
     pub async fn send(&self, call: &Call) -> Result<Answer, Fault> {
-        let client = if is_loopback(&call.url) {
-            &self.direct
-        } else {
-            &self.system
-        };
+        let client = self.client(&call.url);
         let request = call
             .headers
             .iter()
@@ -120,6 +125,26 @@ impl Transport {
             });
         let response = request.body(call.body.clone()).send().await?;
         self.read(response).await
+    }
+
+    /// Asks for nothing, without any credentials: whether anybody answers, and
+    /// by which clock.
+    pub async fn knock(&self, url: &str) -> Result<Knock, Fault> {
+        let before = SystemTime::now();
+        let response = self.client(url).head(url).send().await?;
+        let took = before.elapsed().unwrap_or_default();
+        Ok(Knock {
+            ahead_ms: ahead_ms(response.headers(), before + took / 2),
+            took,
+        })
+    }
+
+    fn client(&self, url: &str) -> &Client {
+        if is_loopback(url) {
+            &self.direct
+        } else {
+            &self.system
+        }
     }
 
     async fn read(&self, mut response: Response) -> Result<Answer, Fault> {
@@ -222,6 +247,18 @@ fn retry_after_ms(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
     Some(wait.min(MAX_RETRY_AFTER).as_millis() as u64)
 }
 
+/// How far the `Date` of an answer is ahead of `now`. It names a second, in
+/// which any moment may be meant.
+fn ahead_ms(headers: &HeaderMap, now: SystemTime) -> Option<i64> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    let date = httpdate::parse_http_date(date.trim()).ok()? + Duration::from_millis(500);
+    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    Some(match date.duration_since(now) {
+        Ok(ahead) => ms(ahead),
+        Err(behind) => -ms(behind.duration()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,6 +298,20 @@ mod tests {
         check("-5", None, None);
         check("", None, None);
         check("1.5", None, None);
+    }
+
+    #[test]
+    fn another_clock_is_ahead_or_behind_by_its_date() {
+        let now = httpdate::parse_http_date("Mon, 23 Nov 2026 12:00:00 GMT").unwrap();
+        let check = |date: &str, expected: Option<i64>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(DATE, date.parse().unwrap());
+            assert_eq!(ahead_ms(&headers, now), expected, "{date}");
+        };
+        check("Mon, 23 Nov 2026 12:00:31 GMT", Some(31_500));
+        check("Mon, 23 Nov 2026 11:59:59 GMT", Some(-500));
+        check("noon", None);
+        assert_eq!(ahead_ms(&HeaderMap::new(), now), None);
     }
 
     #[test]

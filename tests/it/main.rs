@@ -26,6 +26,7 @@ mod clocks;
 mod contents;
 mod daemon;
 mod deploy;
+mod doctor;
 mod examples;
 mod expand;
 mod flows;
