@@ -25,7 +25,8 @@ use crate::reconcile::{inbox, planning};
 use crate::report::answer::Answer;
 use crate::report::cure::Cure;
 use crate::report::status;
-use crate::state::{self, Scope, Store};
+use crate::state::{self, Advance, Scope, Store};
+use crate::submit::origin::Origin;
 use crate::submit::stop::Stop;
 
 /// What `invalidate` may take where nobody else holds the state.
@@ -71,6 +72,38 @@ pub(super) fn invalidate(
     let tools = (&*arguments.allow_endpoint, &mut meter);
     let outcome = reconcile::submit(&declared, &mut store, &options, tools)?;
     reconcile::finish(&declared, &mut store, (&outcome, &Cure::Approve), output)
+}
+
+/// Sends again what `selection` names, in one call, and waits for what comes
+/// of it; no more than that call is made here.
+pub(super) fn once(
+    selection: Selection,
+    (declared, global): (&Declared, &Global),
+    (allowed, wait_ms): (&[Origin], u64),
+) -> Result<Advance, Failure> {
+    workspace::check_location(global)?;
+    let ask = {
+        let reader = workspace::reader(global)?;
+        wanted::invalidation(declared, reader.as_deref(), selection).map_err(refused)?
+    };
+    let asked = ask_for(declared, global, ("invalidate", &ask), Some(wait_ms))?;
+    let id = asked.answer.request.unwrap_or_default();
+    let Some(mut store) = asked.store else {
+        return waiting::follow(global, id, waiting::deadline(wait_ms));
+    };
+    let stop = Stop::default();
+    let options = Options {
+        planning: planning::Options {
+            only_forced: true,
+            ..planning::Options::default()
+        },
+        saved: None,
+        max_time_ms: i64::try_from(wait_ms).unwrap_or(i64::MAX),
+        stop: stop.clone(),
+    };
+    let mut meter = Meter::for_one_batch(stop);
+    reconcile::submit(declared, &mut store, &options, (allowed, &mut meter))?;
+    store.advance(id).map_err(failed_on_state)
 }
 
 /// Lets a blocked plan through.

@@ -24,6 +24,7 @@ mod paper;
 mod placing;
 mod plan;
 mod progress;
+mod purge;
 mod reconcile;
 mod run;
 mod sandbox;

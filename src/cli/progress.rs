@@ -11,6 +11,7 @@ use crate::reconcile::Events;
 use crate::report::number::{counted, duration, grouped};
 use crate::state::Store;
 use crate::submit::observer::{CallEnd, Progress};
+use crate::submit::stop::Stop;
 
 /// Work that is over sooner needs no word.
 const QUIET_MS: i64 = 1_000;
@@ -21,6 +22,8 @@ const HEARTBEAT_MS: i64 = 10_000;
 /// Shows progress on standard error, and counts calls.
 pub(super) struct Meter {
     pub(super) metrics: Metrics,
+    /// Asked to stop once the first batch has been answered.
+    only_one: Option<Stop>,
     bar: Option<ProgressBar>,
     started_ms: i64,
     told_ms: i64,
@@ -37,10 +40,18 @@ impl Meter {
         });
         Self {
             metrics: Metrics::default(),
+            only_one: None,
             bar,
             started_ms: now_ms,
             told_ms: now_ms,
         }
+    }
+
+    /// A meter that stops the run with its first batch.
+    pub(super) fn for_one_batch(stop: Stop) -> Self {
+        let mut meter = Self::new();
+        meter.only_one = Some(stop);
+        meter
     }
 
     /// Takes the bar away.
@@ -54,6 +65,9 @@ impl Meter {
 impl Events for Meter {
     fn ended(&mut self, call: &CallEnd<'_>) {
         self.metrics.call(call);
+        if let Some(stop) = self.only_one.as_ref().filter(|_| call.items > 0) {
+            stop.ask();
+        }
     }
 
     /// Shows it, if it is time to.

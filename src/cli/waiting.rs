@@ -136,7 +136,7 @@ pub(super) fn tell(
 
 /// How far request `id` is once nothing of it is left, or it is too late, or
 /// nobody is there to send it.
-fn follow(global: &Global, id: i64, until: Instant) -> Result<Advance, Failure> {
+pub(super) fn follow(global: &Global, id: i64, until: Instant) -> Result<Advance, Failure> {
     let mut pauses = Pauses(0);
     let (mut told, mut held) = (Instant::now(), Instant::now());
     loop {

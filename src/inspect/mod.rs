@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod explain;
 pub mod history;
 pub mod plan;
+pub mod purge;
 pub mod set;
 mod shared;
 pub mod status;

@@ -207,7 +207,7 @@ pub fn set(declared: &Declared, name: Option<&str>) -> Result<(), Refused> {
 }
 
 /// The Cdn of that name, among those declared.
-fn cdn(declared: &Declared, name: Option<&str>) -> Result<(), Refused> {
+pub fn cdn(declared: &Declared, name: Option<&str>) -> Result<(), Refused> {
     let Some(name) = name.filter(|name| !declared.cdns.contains_key(*name)) else {
         return Ok(());
     };

@@ -4,6 +4,7 @@ pub mod checkup;
 pub mod clock;
 pub mod courier;
 pub mod engine;
+pub mod fetch;
 mod flight;
 mod halts;
 pub mod leap;

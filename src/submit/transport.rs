@@ -139,7 +139,7 @@ impl Transport {
         })
     }
 
-    fn client(&self, url: &str) -> &Client {
+    pub(super) fn client(&self, url: &str) -> &Client {
         if is_loopback(url) {
             &self.direct
         } else {

@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::time::Duration;
 
-use freshen::sandbox::{Account, Failure, Faults, Rule};
+use freshen::sandbox::{Account, Failure, Faults, Options, Rule};
 use serde_json::Value;
 
 use crate::keeper::Keeper;
 use crate::program::{Run, run};
+use crate::sandbox::visit;
 use crate::schemas::fits;
 use crate::world::World;
 
@@ -525,4 +527,156 @@ fn every_format_tells_what_failed_and_the_cure() {
         }
         assert!(!said.contains("sandbox@example.com"), "{format}: {said}");
     }
+}
+
+/// A copy of `a` that the edge has had for long, and its URL.
+fn warmed(world: &World) -> String {
+    world.sandbox.upload("a", "one");
+    assert!(world.sandbox.publish("a"));
+    let url = format!("{}/is/image/AcmeCorp/a", world.sandbox.url());
+    visit(&world.sandbox, "/is/image/AcmeCorp/a");
+    world.sandbox.advance(Duration::from_secs(100));
+    url
+}
+
+/// The check-up with a purge test: its checks, and how often the URL was
+/// invalidated by it.
+fn purge(world: &World, code: i32, url: &str, more: &[&str]) -> (Vec<Value>, usize) {
+    let before = world.accepted().len();
+    let arguments = ["doctor", "-o", "json", "--purge-test", url];
+    let run = world.freshen(&[&arguments, more].concat());
+    assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+    let found = fits("doctor", &run);
+    let sent = world.accepted().split_off(before);
+    assert!(sent.iter().all(|items| items == &[url]), "{sent:?}");
+    (found["checks"].as_array().unwrap().clone(), sent.len())
+}
+
+#[test]
+fn a_purge_test_sees_what_one_invalidation_does() {
+    let world = world();
+    let url = warmed(&world);
+    let (checks, sent) = purge(&world, 0, &url, &[]);
+    check(&checks, "invalidation", "good", &["1 item accepted"]);
+    let words = ["a fresh copy", "the same bytes", "`Age` fell from 100 to 0"];
+    check(&checks, "purge test", "good", &words);
+    assert_eq!(sent, 1);
+    let history = world.ends(0, &["history"]);
+    assert!(history.contains("doctor --purge-test"), "{history}");
+    // It is closed like any other, and gives the state no past.
+    let later = ["reconcile", "--bootstrap", "fail"];
+    assert_eq!(world.sends_by(3, &later).len(), 0);
+
+    world.sandbox.advance(Duration::from_secs(100));
+    world.sandbox.upload("a", "two");
+    world.sandbox.publish("a");
+    let (checks, sent) = purge(&world, 0, &url, &[]);
+    check(&checks, "purge test", "good", &["new bytes"]);
+    assert_eq!(sent, 1);
+}
+
+#[test]
+fn a_copy_that_stays_is_a_failure_of_the_purge_test() {
+    let options = Options {
+        effect_delay: Duration::from_hours(1),
+        ..Options::default()
+    };
+    let world = World::with(options, "");
+    world.set("set", "  assets: [a]");
+    let url = warmed(&world);
+    let (checks, sent) = purge(&world, 4, &url, &["--timeout", "1500ms"]);
+    check(&checks, "invalidation", "good", &[]);
+    check(
+        &checks,
+        "purge test",
+        "failed",
+        &["still the old copy", "goes on from 100"],
+    );
+    assert_eq!(sent, 1);
+}
+
+#[test]
+fn a_purge_test_sends_nothing_where_something_else_is_wrong() {
+    let world = world();
+    let url = warmed(&world);
+    let (checks, sent) = purge(&world, 4, &url.replace("/a", "/missing"), &[]);
+    check(&checks, "purge test", "failed", &["HTTP 404"]);
+    assert_eq!(sent, 0);
+    world.sandbox.set_account(Account {
+        missing_presets: vec!["product".to_owned()],
+        ..Account::default()
+    });
+    let (checks, sent) = purge(&world, 4, &url, &[]);
+    check(
+        &checks,
+        "purge test",
+        "unknown",
+        &["something else is wrong"],
+    );
+    assert_eq!(sent, 0);
+}
+
+#[test]
+fn a_purge_test_calls_once_whatever_comes_of_it() {
+    let world = world();
+    let url = warmed(&world);
+    let invalidations = |world: &World| {
+        let calls = world.sandbox.calls().into_iter();
+        let is_one = |operation: &str| operation == "cdnCacheInvalidation";
+        calls.filter(|call| is_one(&call.operation)).count()
+    };
+    for (failure, words) in [
+        (
+            Failure::Code(30_000),
+            ["1 item still to be sent", "freshen status"],
+        ),
+        (Failure::Code(30_001), ["1 item refused", "freshen status"]),
+    ] {
+        let before = invalidations(&world);
+        world.sandbox.set_faults(Faults {
+            rules: vec![Rule {
+                failure,
+                times: None,
+                operation: Some("cdnCacheInvalidation".to_owned()),
+            }],
+            ..Faults::default()
+        });
+        let (checks, _) = purge(&world, 4, &url, &[]);
+        check(&checks, "invalidation", "failed", &words);
+        assert_eq!(invalidations(&world) - before, 1);
+    }
+}
+
+#[test]
+fn a_purge_test_beside_a_daemon_is_left_to_it() {
+    let world = world();
+    let url = warmed(&world);
+    let _daemon = Keeper::start(&world, &["--bootstrap", "adopt"]);
+    let (checks, sent) = purge(&world, 0, &url, &[]);
+    check(&checks, "purge test", "good", &["a fresh copy"]);
+    assert_eq!(sent, 1);
+}
+
+#[test]
+fn a_purge_test_is_for_one_url_of_one_cdn() {
+    let world = world();
+    let usage = |arguments: &[&str], word: &str| {
+        let said = world.ends(64, &[&["doctor", "--purge-test"], arguments].concat());
+        assert!(said.contains(word), "{said}");
+    };
+    usage(&["https://s7d1.scene7.com/is/image/Other/a"], "no Cdn");
+    usage(&["a"], "no Cdn");
+    let url = warmed(&world);
+    let other = world
+        .cdn("other", "")
+        .replace("company: AcmeCorp", "company: Other\n    rootId: AcmeCorp");
+    world.write("manifests/other.yaml", &other);
+    world.set("set", "  cdns: [dynamic-media]\n  assets: [a]");
+    usage(&[&url], "--cdn");
+    let (checks, sent) = purge(&world, 0, &url, &["--cdn", "dynamic-media"]);
+    check(&checks, "purge test", "good", &[]);
+    assert_eq!(sent, 1);
+    assert!(checks.iter().all(|check| check["cdn"] != "other"));
+    let said = world.ends(1, &["doctor", "--cdn", "dynamic-medai"]);
+    assert!(said.contains("did you mean `dynamic-media`?"), "{said}");
 }

@@ -213,6 +213,52 @@ fn a_secret_is_hidden_however_its_echo_is_spaced_or_cut() {
     check(&format!("correct  horse{}", "x".repeat(5000)));
 }
 
+/// Everything that the look-ups of a check-up make of `answer`.
+fn found(answer: &Answer, secrets: &Credentials) -> String {
+    let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");
+    let checks = provider.checks();
+    let examined = checks.iter().map(|check| check.read(answer, 0, secrets));
+    let findings = examined.flat_map(|examined| examined.findings);
+    let told = findings.map(|finding| format!("{} {:?}", finding.message, finding.cure));
+    told.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_check_up_shows_no_secret_that_is_echoed() {
+    let secrets = credentials("joe@x", "hunter2");
+    let echo = "joe@x hunter2";
+    let good = |operation: &str, content: &str| Answer {
+        status: 200,
+        retry_after_ms: None,
+        body: format!(
+            "<e:Envelope xmlns:e='http://schemas.xmlsoap.org/soap/envelope/'><e:Body>\
+             <{operation}Return xmlns='http://www.scene7.com/IpsApi/xsd/2014-04-03'>{content}\
+             </{operation}Return></e:Body></e:Envelope>"
+        )
+        .into_bytes(),
+    };
+    let company = |name: &str, expires: &str| {
+        let content = format!(
+            "<companyInfo><companyHandle>{echo}</companyHandle><name>{name}</name>\
+             <rootPath>{echo}/</rootPath><expires>{expires}</expires></companyInfo>"
+        );
+        good("getCompanyInfo", &content)
+    };
+    let mut answers = answers(echo)[..2].to_vec();
+    answers.extend([
+        good("checkLogin", &format!("<status>{echo}</status>")),
+        company(echo, echo),
+        company("AcmeCorp", echo),
+        company("AcmeCorp", "2020-01-01T00:00:00Z"),
+    ]);
+    for answer in &answers {
+        let found = found(answer, &secrets);
+        assert!(found.contains("***"), "{found}");
+        assert!(!found.contains("hunter2"), "{found}");
+        assert!(!found.contains("joe@x"), "{found}");
+    }
+}
+
 #[test]
 fn a_call_is_posted_as_soap_11_wants_it() {
     let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");

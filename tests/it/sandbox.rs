@@ -52,7 +52,7 @@ fn start() -> Sandbox {
 }
 
 /// A plain GET: the body, and whether the edge had it.
-fn visit(sandbox: &Sandbox, target: &str) -> (String, bool) {
+pub(crate) fn visit(sandbox: &Sandbox, target: &str) -> (String, bool) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

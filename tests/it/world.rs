@@ -26,8 +26,13 @@ pub(crate) struct World {
 impl World {
     /// A sandbox, and a Cdn manifest that points at it; `spec` is added to it.
     pub(crate) fn new(spec: &str) -> Self {
+        Self::with(Options::default(), spec)
+    }
+
+    /// The same, with a sandbox of these options.
+    pub(crate) fn with(options: Options, spec: &str) -> Self {
         let world = Self {
-            sandbox: Sandbox::start(Options::default()).unwrap(),
+            sandbox: Sandbox::start(options).unwrap(),
             folder: tempfile::tempdir().unwrap(),
         };
         world.write("manifests/cdn.yaml", &world.cdn("dynamic-media", spec));
