@@ -9,6 +9,7 @@ use super::exit::Failure;
 use super::{asking, doctor};
 use crate::declare::Declared;
 use crate::inspect::purge::{Seen, compare};
+use crate::manifest::without_userinfo;
 use crate::provider::checkup::{Finding, Grade};
 use crate::reconcile::forcing::Selection;
 use crate::report::number::counted;
@@ -33,14 +34,15 @@ pub(super) fn covering(
     let is_meant = |name: &&String| only.is_none_or(|only| only == name.as_str());
     let cdns = declared.cdns.values().filter(|cdn| cdn.covers(url));
     let covering: Vec<&String> = cdns.map(|cdn| &cdn.name).filter(is_meant).collect();
+    let shown = without_userinfo(url);
     match &*covering {
         [one] => Ok((*one).clone()),
         [] => Err(Failure::usage(format!(
-            "`--purge-test {url}`: no Cdn that is examined covers it"
+            "`--purge-test {shown}`: no Cdn that is examined covers it"
         ))
         .hint("give a whole URL under the root of a declared Cdn")),
         several => Err(Failure::usage(format!(
-            "`--purge-test {url}`: the Cdns {} all cover it",
+            "`--purge-test {shown}`: the Cdns {} all cover it",
             several
                 .iter()
                 .map(|name| name.as_str())
@@ -103,7 +105,10 @@ impl PurgeTest<'_> {
             let cure = "give a URL that visitors can fetch; nothing is concluded from this one";
             Finding::failed(SUBJECT, message, cure)
         };
-        let told = |fault: Fault| failed(format!("`{}` cannot be fetched: {fault}", self.url));
+        let told = |fault: Fault| {
+            let fault = anyhow::Error::new(fault);
+            failed(format!("`{}` cannot be fetched: {fault:#}", self.url))
+        };
         let fetched = transport.fetch(self.url, self.limit()).await;
         let fetched = fetched.map_err(told)?;
         if !(200..300).contains(&fetched.status) {

@@ -135,6 +135,12 @@ impl Visit<'_> {
                 self.findings.push(judge_clock(knock.ahead_ms));
                 return;
             }
+            Ok(Err(fault)) if fault.kind == FaultKind::Broken => {
+                let message = "reached, but a question without content was not answered";
+                self.findings.push(Finding::unknown("connection", message));
+                self.pass_over(&["clock"], "there was no answer");
+                return;
+            }
             Ok(Err(fault)) => (chain(&fault), cure(&fault)),
             Err(_) => (no_answer(limit), CONNECT),
         };

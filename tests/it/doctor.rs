@@ -1,6 +1,8 @@
 //! `doctor`: every check of every Cdn, and nothing invalidated.
 
 use std::fs;
+use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
@@ -202,6 +204,41 @@ fn one_cdn_that_cannot_be_reached_hides_no_other() {
     check_at(&checks, ("other", "company"), "unknown", &[]);
     check(&checks, "connection", "good", &[]);
     check(&checks, "company", "good", &["`AcmeCorp`", "`c|6`"]);
+}
+
+#[test]
+fn a_service_that_answers_calls_alone_is_asked_all_the_same() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let world = world();
+    let service = world.sandbox.url().replace("http://", "");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let service = service.clone();
+            std::thread::spawn(move || drop(pass_on_calls(&stream, &service)));
+        }
+    });
+    let text = world.cdn("dynamic-media", "");
+    let text = text.replace(&world.sandbox.url(), &format!("http://{address}"));
+    world.write("manifests/cdn.yaml", &text);
+    let checks = examine(&world, 0);
+    check(&checks, "connection", "unknown", &["reached"]);
+    check(&checks, "clock", "unknown", &[]);
+    check(&checks, "credentials", "good", &[]);
+    check(&checks, "company", "good", &[]);
+}
+
+/// Passes what comes on to `service`, and ends the connection at a `HEAD`.
+fn pass_on_calls(stream: &TcpStream, service: &str) -> io::Result<()> {
+    let mut first = [0];
+    stream.peek(&mut first)?;
+    if first == *b"H" {
+        return Ok(());
+    }
+    let service = TcpStream::connect(service)?;
+    let (mut from, mut to) = (stream.try_clone()?, service.try_clone()?);
+    std::thread::spawn(move || io::copy(&mut from, &mut to));
+    io::copy(&mut &service, &mut &*stream).map(drop)
 }
 
 #[test]
@@ -666,6 +703,10 @@ fn a_purge_test_is_for_one_url_of_one_cdn() {
     };
     usage(&["https://s7d1.scene7.com/is/image/Other/a"], "no Cdn");
     usage(&["a"], "no Cdn");
+    usage(
+        &["https://joe:hunter2@s7d1.scene7.com/is/image/AcmeCorp/a"],
+        "`--purge-test https://…@",
+    );
     let url = warmed(&world);
     let other = world
         .cdn("other", "")
