@@ -6,7 +6,7 @@ use super::validate::validate;
 use crate::declare::Declared;
 use crate::provider::checkup::Finding;
 use crate::report::number::counted;
-use crate::state::{self, StateError};
+use crate::state::{self, Room, StateError};
 
 /// Kept free beside what a copy of the state takes.
 const SPARE_BYTES: u64 = 256 << 20;
@@ -53,7 +53,8 @@ pub fn state(path: &Path, manifests: &[PathBuf]) -> Vec<Finding> {
     };
     let holder = is_there.then(|| Finding::good("state holder", holder));
     let findings = [Some(location(path, manifests)), Some(sound), holder];
-    let room = room(path);
+    // Where it is not known, nothing is said.
+    let room = state::room(path).ok().flatten().map(judge_room);
     findings.into_iter().flatten().chain(room).collect()
 }
 
@@ -89,17 +90,16 @@ fn soundness(path: &Path) -> (Finding, bool) {
     }
 }
 
-/// Whether the state can grow and be copied, where that is known.
-fn room(path: &Path) -> Option<Finding> {
+/// Whether the state can grow and be copied.
+fn judge_room(room: Room) -> Finding {
     let subject = "disk space";
-    let room = state::room(path).ok()??;
     let free = format!("{} MiB free for the state", room.free_bytes >> 20);
     if room.free_bytes < room.state_bytes.saturating_add(SPARE_BYTES) {
         let message = format!("{free}, which takes {} MiB now", room.state_bytes >> 20);
         let cure = "make room: a full disk stops everything, and an upgrade copies the state";
-        return Some(Finding::doubtful(subject, message, cure));
+        return Finding::doubtful(subject, message, cure);
     }
-    Some(Finding::good(subject, free))
+    Finding::good(subject, free)
 }
 
 fn of_error(subject: &str, error: StateError, path: &Path) -> Finding {
@@ -109,4 +109,25 @@ fn of_error(subject: &str, error: StateError, path: &Path) -> Finding {
     let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |it| it.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
     Finding::failed(subject, causes.join(": "), cure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::checkup::Grade;
+
+    #[test]
+    fn a_state_needs_room_for_a_copy_of_itself_and_some_more() {
+        let grade = |state_mib: u64, free_mib: u64| {
+            let room = Room {
+                state_bytes: state_mib << 20,
+                free_bytes: free_mib << 20,
+            };
+            judge_room(room).grade
+        };
+        assert_eq!(grade(0, 256), Grade::Good);
+        assert_eq!(grade(0, 255), Grade::Doubtful);
+        assert_eq!(grade(1000, 1256), Grade::Good);
+        assert_eq!(grade(1000, 1255), Grade::Doubtful);
+    }
 }
