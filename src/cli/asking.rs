@@ -6,6 +6,7 @@
 )]
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -65,7 +66,9 @@ pub(super) fn invalidate(
             ..planning::Options::default()
         },
         saved: None,
-        max_time_ms: arguments.wait.wait.map_or(MAX_TIME_MS, u64::cast_signed),
+        max_time_ms: (arguments.wait.wait).map_or(MAX_TIME_MS, |wait_ms| {
+            i64::try_from(wait_ms).unwrap_or(i64::MAX)
+        }),
         stop: Stop::default(),
     };
     let mut meter = Meter::new();
@@ -86,10 +89,12 @@ pub(super) fn once(
         let reader = workspace::reader(global)?;
         wanted::invalidation(declared, reader.as_deref(), selection).map_err(refused)?
     };
-    let asked = ask_for(declared, global, ("invalidate", &ask), Some(wait_ms))?;
+    let until = Instant::now() + Duration::from_millis(wait_ms);
+    let wait = Patience::new(Some(wait_ms));
+    let asked = ask_for(declared, global, ("invalidate", &ask), wait)?;
     let id = asked.answer.request.unwrap_or_default();
     let Some(mut store) = asked.store else {
-        return waiting::follow(global, id, waiting::deadline(wait_ms));
+        return waiting::follow(global, id, until);
     };
     let stop = Stop::default();
     let options = Options {
