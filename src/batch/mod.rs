@@ -11,5 +11,6 @@ pub mod rate;
 mod room;
 pub mod settle;
 pub mod verdict;
+pub mod verify;
 
 pub use parcel::Ticket;

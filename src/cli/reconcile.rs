@@ -19,7 +19,7 @@ use crate::manifest::Problem;
 use crate::metrics::{self, Metrics, Pass, PassResult};
 use crate::plan::saved::SavedPlan;
 use crate::reconcile::planning::{self, BootstrapChoice};
-use crate::reconcile::{Error, Options, Outcome, Tools, once};
+use crate::reconcile::{Error, Options, Outcome, TargetOutcome, Tools, once};
 use crate::reconcile::{bearing, estimate};
 use crate::report::cost::Cost;
 use crate::report::cure::Cure;
@@ -176,6 +176,7 @@ fn write_metrics(
         });
         metrics.state(store.meta()?.serial);
         metrics.targets(declared, &store.targets()?, now_ms);
+        metrics.verifications(declared, store)?;
         Ok(metrics::write_file(path, &metrics.render(now_ms))?)
     };
     if let Err(error) = write() {
@@ -274,8 +275,10 @@ fn exit(declared: &Declared, outcome: &Outcome, is_invalid: bool) -> Exit {
     let is_unfinished =
         outcome.is_cut_short || outcome.left.is_unfinished() || outcome.left.is_kept_waiting();
     let is_incomplete = !outcome.partial.is_empty() || !outcome.failed.is_empty();
+    let is_stale = outcome.targets.values().any(TargetOutcome::is_stale);
     Exit::first([
         (is_invalid || is_halted || is_refused, Exit::Failed),
+        (is_stale, Exit::Failed),
         (is_unfinished || is_incomplete, Exit::Failed),
         (outcome.left.is_blocked(), Exit::Blocked),
         (!declared.empty_roots.is_empty(), Exit::Blocked),

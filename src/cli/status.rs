@@ -4,6 +4,7 @@ use super::args::{Global, OneSet};
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::workspace::{self, failed_on_state};
+use crate::batch::verify::Finding;
 use crate::inspect::status;
 use crate::report::status::report;
 
@@ -17,9 +18,12 @@ pub(super) fn run(arguments: &OneSet, global: &Global, output: Output) -> Result
     let mut targets = recorded.targets.iter();
     let has_trouble =
         targets.any(|bears| bears.target.halted.is_some() || !bears.refusals.is_empty());
+    let mut probes = recorded.probes.values().flatten();
+    let is_stale = probes.any(|probe| probe.finding == Some(Finding::Stale));
     output.report(&report(&recorded), None)?;
     Ok(Exit::first([
         (workspace::has_errors(&recorded.problems), Exit::Failed),
+        (is_stale, Exit::Failed),
         (has_trouble || !recorded.broken.is_empty(), Exit::Failed),
         (recorded.plan.is_blocked(), Exit::Blocked),
         (!declared.empty_roots.is_empty(), Exit::Blocked),

@@ -158,6 +158,7 @@ impl Telling {
             .reconciled(PassResult::of(outcome), took.as_secs_f64(), now_ms);
         let line = PassLine::of(&scan.declared, outcome);
         line.log(self.scanner.statistics().last_scan, took);
+        warn_of_doubt(outcome);
         self.tell(
             &Pass {
                 declared: &scan.declared,
@@ -281,6 +282,7 @@ impl Telling {
         let now_ms = self.clock.now_ms();
         let recorded = records.targets()?;
         self.metrics.targets(&declared, &recorded, now_ms);
+        self.metrics.verifications(&declared, records)?;
         for (cdn, condition) in &mut self.conditions.cdns {
             let identity = declared.cdns.get(cdn).map(|cdn| cdn.provider.target());
             let mut rows = recorded.iter();
@@ -367,4 +369,15 @@ fn chain(failure: &dyn std::error::Error) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(": ")
+}
+
+/// Says of which URLs the effect was not seen.
+fn warn_of_doubt(outcome: &Outcome) {
+    for (cdn, target) in &outcome.targets {
+        for (url, found) in &target.findings {
+            if let Some(cure) = found.cure() {
+                warn!(cdn, url, finding = found.as_str(), cure, "verification");
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::expand::{self, Addressing, Compiled, SetSource, compile};
 use crate::load::{self, Tree};
 use crate::manifest::{
     AssetSetSpec, Catalog, CdnSpec, LimitsSpec, Manifest, OnCreate, Place, Problem,
-    ProviderSchemas, RateLimit, Shape, Step, TemplateSpec, decode, read_catalog,
+    ProviderSchemas, RateLimit, Shape, Step, TemplateSpec, Verify, decode, read_catalog,
 };
 use crate::provider::{Provider, catalog};
 use crate::resolve::{NamedFile, glob, resolve};
@@ -99,6 +99,8 @@ pub struct Cdn {
     pub settle_ms: u64,
     /// Nothing is sent while true.
     pub suspend: bool,
+    /// Whether what it serves is looked at.
+    pub verify: Option<Verify>,
     /// Of what the manifest says: a change lifts refusals.
     pub digest: Digest,
     /// Where it is declared.
@@ -329,6 +331,7 @@ fn declare_cdn(manifest: &Manifest<CdnSpec>, provider: Arc<dyn Provider>) -> Cdn
         concurrency: spec.concurrency,
         settle_ms: spec.settle_ms,
         suspend: spec.suspend,
+        verify: spec.verify,
         digest: manifest.document.digest,
         place: manifest.place(&[Step::Key("metadata"), Step::Key("name")]),
         provider,

@@ -24,7 +24,11 @@ pub fn history(
     };
     let batches = records.history(&filter)?;
     let requests = requests(records, set, &batches, at_most)?;
-    Ok(report(&batches, &requests, names))
+    let mut probes = BTreeMap::new();
+    for batch in &batches {
+        probes.insert(batch.no, records.probes_of(batch.no)?);
+    }
+    Ok(report(&batches, &requests, names, &probes))
 }
 
 /// Whether anything is known of a set called `name`.

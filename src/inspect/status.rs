@@ -60,7 +60,13 @@ pub(super) fn beside(
     for set in &sets {
         last.extend(last_batches(records, &set.name)?);
     }
+    let mut probes = BTreeMap::new();
+    for bearing in &targets {
+        let seen = records.last_probes(bearing.target.id)?;
+        probes.insert(bearing.target.identity.clone(), seen);
+    }
     Ok(Recorded {
+        probes,
         plan: planned.plan,
         names: declared.names_of_targets(),
         broken,

@@ -6,10 +6,12 @@ use serde::Deserialize;
 use super::node::{Document, Node};
 use super::problem::Problem;
 use super::scalar::{Duration, Formed, Rate};
-use super::spec::{CdnSpec, Fold, Granularity, RateLimit, Step};
+use super::spec::{CdnSpec, Fold, Granularity, RateLimit, Step, Verify};
 use super::wire::{OneOrMany, Text, texts};
 
 const SETTLE_MS: u64 = 5_000;
+const SAMPLE: u32 = 20;
+const TIMEOUT_MS: u64 = 5 * 60 * 1000;
 
 /// A CDN account, and how it may be spoken to. Its provider block names the
 /// kind of CDN.
@@ -30,6 +32,21 @@ pub(super) struct CdnWire {
     settle: Option<Formed<Duration>>,
     /// Nothing is sent while true.
     suspend: Option<bool>,
+    /// Looks at some URLs through the edge, before they are sent and after, and
+    /// reports whether it took effect. Of use where this Cdn is what visitors
+    /// meet: with another in front of it, that one's copies are seen.
+    verify: Option<VerifyWire>,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct VerifyWire {
+    /// URLs of a batch that are looked at; 20 where left out.
+    #[schemars(range(min = 1, max = 1000))]
+    sample: Option<u32>,
+    /// How long what does not show an effect is looked at, from when it should;
+    /// `5m` where left out.
+    timeout: Option<Formed<Duration>>,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -117,6 +134,17 @@ pub(super) fn to_spec(wire: CdnWire, provider: &str, block: &Node) -> CdnSpec {
         concurrency: wire.concurrency.unwrap_or(1),
         settle_ms: wire.settle.map_or(SETTLE_MS, |settle| settle.0.ms),
         suspend: wire.suspend.unwrap_or(false),
+        verify: wire.verify.as_ref().map(to_verify),
+    }
+}
+
+fn to_verify(wire: &VerifyWire) -> Verify {
+    Verify {
+        sample: wire.sample.unwrap_or(SAMPLE) as usize,
+        timeout_ms: wire
+            .timeout
+            .as_ref()
+            .map_or(TIMEOUT_MS, |timeout| timeout.0.ms),
     }
 }
 

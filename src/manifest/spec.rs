@@ -58,6 +58,17 @@ pub struct CdnSpec {
     pub settle_ms: u64,
     /// Nothing is sent while true.
     pub suspend: bool,
+    /// `verify`: whether what it serves is looked at before and after.
+    pub verify: Option<Verify>,
+}
+
+/// `verify`: looks at what an edge serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// URLs of a batch that are looked at.
+    pub sample: usize,
+    /// Milliseconds from the first look after an acceptance to the last.
+    pub timeout_ms: u64,
 }
 
 /// What one item clears, by host (Adobe ka-24795, see `docs/`).

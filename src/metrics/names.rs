@@ -217,6 +217,12 @@ pub(super) const BUDGET_REMAINING: Description = gauge(
     "Calls or items that a bucket of the Cdn's rate has left now",
 );
 
+pub(super) const VERIFIED_ITEMS: Description = gauge(
+    "verified_items",
+    &["cdn", "finding"],
+    "Items by what was last seen of them at the edge, where `verify` looks; finding is verified, unchanged, stale or unknown",
+);
+
 pub(super) const WATCHER_MODE: Description = gauge(
     "watcher_mode",
     &["mode"],
@@ -282,6 +288,7 @@ pub const ALL: &[Description] = &[
     RETRY_AFTER,
     HALTED,
     BUDGET_REMAINING,
+    VERIFIED_ITEMS,
     WATCHER_MODE,
     WATCHER_OVERFLOWS,
     SCANS,

@@ -13,8 +13,9 @@ use super::{BOUNDS, Metrics, names, seconds_between};
 use crate::batch::lane::HaltKind;
 use crate::batch::rate::Budget;
 use crate::batch::verdict::Verdict;
+use crate::batch::verify::Finding;
 use crate::declare::{Cdn, Declared};
-use crate::state::TargetRecord;
+use crate::state::{Records, StateError, TargetRecord};
 use crate::submit::courier::Delivery;
 use crate::submit::observer::CallEnd;
 
@@ -146,6 +147,12 @@ struct ByBucket {
     bucket: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct ByFinding {
+    cdn: String,
+    finding: &'static str,
+}
+
 #[derive(Debug)]
 pub(super) struct Targets {
     calls: Series<ByCall, u64>,
@@ -155,6 +162,7 @@ pub(super) struct Targets {
     retry_after: Series<ByCdn, f64>,
     halted: Series<ByHalt, f64>,
     budget_remaining: Series<ByBucket, f64>,
+    verified_items: Series<ByFinding, f64>,
     /// By Cdn, for what changes with time alone.
     readings: Mutex<BTreeMap<String, Reading>>,
 }
@@ -169,6 +177,7 @@ impl Targets {
             retry_after: Series::default(),
             halted: Series::default(),
             budget_remaining: Series::default(),
+            verified_items: Series::default(),
             readings: Mutex::default(),
         };
         names::CALLS.register(registry, targets.calls.clone());
@@ -178,6 +187,7 @@ impl Targets {
         names::RETRY_AFTER.register(registry, targets.retry_after.clone());
         names::HALTED.register(registry, targets.halted.clone());
         names::BUDGET_REMAINING.register(registry, targets.budget_remaining.clone());
+        names::VERIFIED_ITEMS.register(registry, targets.verified_items.clone());
         targets
     }
 
@@ -188,6 +198,7 @@ impl Targets {
         self.items_invalidated.retain(|by| is_kept(&by.cdn));
         self.consecutive_failures.retain(|by| is_kept(&by.cdn));
         self.halted.retain(|by| is_kept(&by.cdn));
+        self.verified_items.retain(|by| is_kept(&by.cdn));
         self.readings().retain(|cdn, _| is_kept(cdn));
     }
 
@@ -245,6 +256,31 @@ impl Metrics {
                 self.target(name, Reading::of(cdn, target, now_ms));
             }
         }
+    }
+
+    /// So many items of a Cdn were last found like this at its edge.
+    pub fn verified(&self, cdn: &str, counts: &BTreeMap<Finding, u64>) {
+        for finding in Finding::ALL {
+            let count = counts.get(&finding).copied().unwrap_or(0);
+            let by = ByFinding {
+                cdn: cdn.to_owned(),
+                finding: finding.as_str(),
+            };
+            self.targets.verified_items.set(by, count as f64);
+        }
+    }
+
+    /// What was last found at the edges of the Cdns that are looked at.
+    pub fn verifications(&self, declared: &Declared, records: &Records) -> Result<(), StateError> {
+        let targets = records.targets()?;
+        for (name, cdn) in &declared.cdns {
+            let identity = cdn.provider.target();
+            let target = targets.iter().find(|target| target.identity == identity);
+            if let Some(target) = target.filter(|_| cdn.verify.is_some()) {
+                self.verified(name, &records.findings(target.id)?);
+            }
+        }
+        Ok(())
     }
 
     /// A Cdn stands like this from now on.

@@ -111,6 +111,7 @@ impl Run<'_> {
                 provider,
                 facts: row.facts,
                 lane,
+                verify: cdn.verify,
             });
         }
         Ok(all)

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::lane::{Halt, Tally};
 use crate::batch::verdict::Reason;
+use crate::batch::verify::Finding;
 use crate::declare::Declared;
 use crate::manifest::Problem;
 use crate::plan::saved::{SavedPlan, Stale};
@@ -114,6 +115,16 @@ pub struct TargetOutcome {
     pub fault: Option<Reason>,
     /// When it may go on, milliseconds since the epoch, where it has to wait.
     pub retry_at_ms: Option<i64>,
+    /// By item: what looking at what it serves has shown.
+    pub findings: BTreeMap<String, Finding>,
+}
+
+impl TargetOutcome {
+    /// Whether the edge still serves something that it was told twice to drop.
+    pub fn is_stale(&self) -> bool {
+        let mut findings = self.findings.values();
+        findings.any(|found| *found == Finding::Stale)
+    }
 }
 
 /// What happens during a reconcile, seen from outside.

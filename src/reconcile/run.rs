@@ -275,6 +275,7 @@ impl<'a> Run<'a> {
             outcome.halt = report.halt;
             outcome.fault = report.fault;
             outcome.retry_at_ms = report.retry_at_ms;
+            outcome.findings.extend(report.findings);
         }
         Ok(pause)
     }

@@ -67,6 +67,9 @@ pub struct UrlDocument {
     /// The last batch that held it, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_sent: Option<String>,
+    /// What looking at what the edge serves has shown, where somebody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<String>,
     /// When it was recorded as told without being sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopted: Option<String>,
@@ -250,7 +253,8 @@ fn row(url: &UrlDocument) -> Row {
     let refusal = refusal.map(|refusal| format!("{URLS_REFUSED} {refusal}"));
     let adopted = url.adopted.as_ref().map(|at| format!("adopted {at}"));
     let known = sent_as.into_iter().chain(refusal);
-    let known = known.chain(last).chain(adopted);
+    let seen = url.verification.clone();
+    let known = known.chain(last).chain(seen).chain(adopted);
     Row {
         sign: match url.obstacles[..] {
             [] => url.state.sign(),

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::number::{counted, instant};
+use super::verification::VerificationDocument;
 use super::{Body, Report, Row, Sign};
-use crate::batch::journal::{Cause, Outcome};
+use crate::batch::journal::{BatchNo, Cause, Outcome};
 use crate::reconcile::asks::Ask;
-use crate::state::{BatchRecord, Request};
+use crate::state::{BatchRecord, ProbeRecord, Request};
 
 /// Characters of an answer that fit beside everything else.
 const MOST_SHOWN: usize = 160;
@@ -83,24 +84,34 @@ pub struct BatchDocument {
     pub outcome: String,
     /// Sets with a share in it.
     pub sets: Vec<String>,
+    /// What looking at some of its items has shown, where that is declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationDocument>,
 }
 
 /// The report on `batches`, to targets with these `names`, and on `requests`,
-/// both latest first.
+/// both latest first; `probes` are what was looked at of the batches.
 pub fn report(
     batches: &[BatchRecord],
     requests: &[Request],
     names: &BTreeMap<String, String>,
+    probes: &BTreeMap<BatchNo, Vec<ProbeRecord>>,
 ) -> Report<HistoryDocument> {
     let items = batches.iter().map(|batch| batch.count).sum();
+    let documents = batches.iter().map(|batch| {
+        let probes = probes.get(&batch.no);
+        document(batch, names, probes.map_or(&[], Vec::as_slice))
+    });
     let wire = HistoryDocument {
         format: "freshen.history/v1",
-        batches: batches.iter().map(|batch| document(batch, names)).collect(),
+        batches: documents.collect(),
         requests: requests.iter().map(request).collect(),
     };
-    let sent = batches
-        .iter()
-        .map(|batch| (batch.opened_ms, row(batch, names)));
+    let sent = batches.iter().zip(&wire.batches);
+    let sent = sent.map(|(batch, document)| {
+        let found = document.verification.as_ref();
+        (batch.opened_ms, row(batch, names, found))
+    });
     let asked = requests.iter().zip(&wire.requests);
     let asked = asked.map(|(request, document)| (request.at_ms, request_row(document)));
     let mut rows: Vec<(i64, Row)> = sent.chain(asked).collect();
@@ -209,7 +220,13 @@ fn sets(batch: &BatchRecord) -> Vec<String> {
     names.collect()
 }
 
-fn row(batch: &BatchRecord, names: &BTreeMap<String, String>) -> Row {
+fn row(
+    batch: &BatchRecord,
+    names: &BTreeMap<String, String>,
+    found: Option<&VerificationDocument>,
+) -> Row {
+    let found = found.map(|found| format!("; {}", found.words()));
+    let told = in_short(&outcome(batch.outcome.as_ref()));
     Row {
         sign: match &batch.outcome {
             Some(Outcome::Accepted { .. }) => Sign::Same,
@@ -221,7 +238,7 @@ fn row(batch: &BatchRecord, names: &BTreeMap<String, String>) -> Row {
             instant(batch.closed_ms.unwrap_or(batch.opened_ms)),
             named(&batch.target, names),
             counted(batch.count, "item"),
-            in_short(&outcome(batch.outcome.as_ref())),
+            [told, found.unwrap_or_default()].concat(),
             sets(batch).join(", "),
             batch.commit.as_deref().map(short).unwrap_or_default(),
         ],
@@ -229,7 +246,11 @@ fn row(batch: &BatchRecord, names: &BTreeMap<String, String>) -> Row {
     }
 }
 
-fn document(batch: &BatchRecord, names: &BTreeMap<String, String>) -> BatchDocument {
+fn document(
+    batch: &BatchRecord,
+    names: &BTreeMap<String, String>,
+    probes: &[ProbeRecord],
+) -> BatchDocument {
     BatchDocument {
         number: batch.no.0,
         id: batch.id.to_string(),
@@ -248,5 +269,6 @@ fn document(batch: &BatchRecord, names: &BTreeMap<String, String>) -> BatchDocum
         closed: batch.closed_ms.map(instant),
         outcome: outcome(batch.outcome.as_ref()),
         sets: sets(batch),
+        verification: VerificationDocument::of_probes(probes),
     }
 }

@@ -34,9 +34,11 @@ pub mod schema;
 pub mod set;
 pub mod status;
 mod summary;
+pub mod target;
 pub mod text;
 pub mod urls;
 pub mod validate;
+pub mod verification;
 
 /// What Adobe's screen says of URLs that its service refuses.
 pub const URLS_REFUSED: &str = "Some URLs are not defined correctly. Please correct and re-submit.";

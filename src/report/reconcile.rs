@@ -10,6 +10,7 @@ use super::cure::Cure;
 use super::finding::Finding;
 use super::number::{counted, grouped, instant};
 use super::refused::{RefusalDocument, line};
+use super::verification::VerificationDocument;
 use super::{Body, FAILED, Report, Row, Sign, summary};
 use crate::manifest::{Place, Problem, distinct};
 use crate::plan::{Plan, SetPlan, TargetPlan};
@@ -80,6 +81,9 @@ pub struct CdnDocument {
     /// When the last call for what is left may go at the declared rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_call_at: Option<String>,
+    /// What looking at some of its URLs has shown, where that is declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationDocument>,
 }
 
 /// What became of a set at one of its Cdns.
@@ -176,11 +180,18 @@ pub fn report(outcome: &Outcome, context: Context) -> Report<Reconciled> {
         rows,
         notes: held(&outcome.left)
             .chain(super::plan::choices(&outcome.left, &cure))
+            .chain(found(&wire.cdns))
             .collect(),
         summary: summary::of_run(&wire, cost, next_ms(&prospects)),
         problems,
     };
     Report { body, wire }
+}
+
+/// What was not seen to take effect.
+fn found(cdns: &[CdnDocument]) -> impl Iterator<Item = String> {
+    let of = |cdn: &CdnDocument| Some(cdn.verification.as_ref()?.notes(&cdn.name));
+    cdns.iter().filter_map(of).flatten()
 }
 
 /// What is to be sent and has to wait.
@@ -224,6 +235,7 @@ fn cdn(
 ) -> CdnDocument {
     let halt = outcome.halt.as_ref();
     let next_ms = prospect.and_then(|prospect| prospect.next_ms);
+    let findings = outcome.findings.iter();
     let retry_ms = outcome.retry_at_ms.filter(|at_ms| *at_ms > now_ms);
     CdnDocument {
         name: name.to_owned(),
@@ -235,6 +247,9 @@ fn cdn(
         fault: outcome.fault.as_ref().map(ToString::to_string),
         retry_at: retry_ms.max(next_ms).map(instant),
         last_call_at: prospect.map(|prospect| instant(prospect.last_ms)),
+        verification: VerificationDocument::of(
+            findings.map(|(url, found)| (url.as_str(), Some(*found))),
+        ),
     }
 }
 
@@ -337,13 +352,13 @@ fn cdn_row(cdn: &CdnDocument) -> Row {
     let waits = cdn.retry_at.as_ref().map(|at| format!("waits until {at}"));
     let last = cdn.last_call_at.as_ref();
     let last = last.map(|at| format!("last call at {at} at the declared rate"));
-    let how: Vec<String> = trouble.into_iter().chain(waits).chain(last).collect();
+    let found = cdn.verification.as_ref();
+    let is_stale = found.is_some_and(|found| found.stale > 0);
+    let mut how: Vec<String> = trouble.into_iter().chain(waits).chain(last).collect();
+    let is_failed = is_stale || !how.is_empty();
+    how.extend(found.map(VerificationDocument::words));
     Row {
-        sign: if how.is_empty() {
-            Sign::Same
-        } else {
-            Sign::Failed
-        },
+        sign: if is_failed { Sign::Failed } else { Sign::Same },
         cells: vec![
             cdn.name.clone(),
             format!(

@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::finding::Finding;
 use super::history::{BatchDocument, HistoryDocument};
 use super::plan::{PlanDocument, SetDocument};
-use super::status::{self, StatusDocument, TargetDocument};
+use super::status::{self, StatusDocument};
+use super::target::TargetDocument;
 
 /// `freshen.set/v1`.
 #[derive(Debug, Serialize, JsonSchema)]

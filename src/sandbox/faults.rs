@@ -89,6 +89,8 @@ pub enum Failure {
     ErrorCount(u64),
     /// The call takes effect, and its connection ends without an answer.
     DropReply,
+    /// The call is accepted as any other, and takes no effect at the edge.
+    NoEffect,
     /// No answer, ever; the call takes no effect.
     Hang,
 }

@@ -84,6 +84,11 @@ impl Sandbox {
         self.world().origin.publish(asset)
     }
 
+    /// How often the edge was visited.
+    pub fn visits(&self) -> u64 {
+        self.world().visits
+    }
+
     /// Replaces all faults.
     pub fn set_faults(&self, faults: Faults) {
         self.world().faults = faults;

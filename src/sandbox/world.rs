@@ -109,6 +109,10 @@ pub(super) struct World {
     pub(super) calls: Vec<Received>,
     /// How often each URL was accepted.
     pub(super) accepted: BTreeMap<String, u64>,
+    /// How often the edge was visited.
+    pub(super) visits: u64,
+    /// Whether the call at hand reaches the edge.
+    has_effect: bool,
 }
 
 impl World {
@@ -121,6 +125,8 @@ impl World {
             faults: Faults::default(),
             calls: Vec::new(),
             accepted: BTreeMap::new(),
+            visits: 0,
+            has_effect: true,
             options,
         }
     }
@@ -144,6 +150,7 @@ impl World {
     /// What a visitor of the edge gets for a path and query.
     pub(super) fn visit(&mut self, target: &str) -> Option<Served> {
         let now = self.now();
+        self.visits += 1;
         self.edge.get(target, &self.origin, now)
     }
 
@@ -166,6 +173,7 @@ impl World {
         };
         let failure = self.faults.take(&request.operation);
         let mut drops = self.faults.poison.iter().filter(|poison| poison.drops);
+        self.has_effect = !matches!(failure, Some(Failure::NoEffect));
         let manner = match &failure {
             Some(Failure::DropReply) => Manner::Dropped,
             Some(Failure::Hang) => Manner::Never,
@@ -190,7 +198,7 @@ impl World {
     /// The reply of a failure that keeps the call from being performed.
     fn fail(&mut self, failure: Failure, request: &Request, urls: &[String]) -> Option<Reply> {
         let (outcome, reply) = match failure {
-            Failure::DropReply => return None,
+            Failure::DropReply | Failure::NoEffect => return None,
             Failure::Hang => ("no answer".to_owned(), reply(200, String::new())),
             Failure::Code(code) => {
                 let fault = ServiceFault::new(code, "a fault that was switched on");
@@ -273,7 +281,9 @@ impl World {
             *self.accepted.entry(url.clone()).or_default() += 1;
         }
         let effective = self.now() + self.options.effect_delay;
-        self.edge.invalidate(urls, effective);
+        if self.has_effect {
+            self.edge.invalidate(urls, effective);
+        }
         let seconds = self.options.effect_delay.as_millis().div_ceil(1000) as u64;
         let number = self.calls.len() as u64 + 1;
         Ok(soap::invalidated(

@@ -21,24 +21,33 @@ impl Store {
     /// `request` asks; one transaction.
     pub fn force(&mut self, request: i64, forced: &[(LedgerId, Vec<Key>)]) -> Result<()> {
         self.write(|transaction| {
-            let last_no = super::journal::last_no(transaction)?;
-            let sql = "INSERT OR REPLACE INTO forced(ledger_id, key, request_id, after_no)
-                VALUES (?, ?, ?, ?)";
-            let mut statement = transaction.prepare_cached(sql)?;
             let mut items = 0;
             for (ledger, keys) in forced.iter().filter(|(_, keys)| !keys.is_empty()) {
-                for key in keys {
-                    statement.execute(params![ledger.0, key.to_bytes(), request, last_no])?;
-                }
+                force_keys(transaction, request, *ledger, keys)?;
                 items += keys.len();
-                unsettle(transaction, *ledger)?;
-                bump(transaction, &Head::read(transaction, *ledger)?)?;
             }
             let sql = "UPDATE request SET items = ? WHERE id = ?";
             transaction.execute(sql, params![items, request])?;
             Ok(())
         })
     }
+}
+
+pub(super) fn force_keys(
+    conn: &Connection,
+    request: i64,
+    ledger: LedgerId,
+    keys: &[Key],
+) -> Result<()> {
+    let last_no = super::journal::last_no(conn)?;
+    let sql = "INSERT OR REPLACE INTO forced(ledger_id, key, request_id, after_no)
+        VALUES (?, ?, ?, ?)";
+    let mut statement = conn.prepare_cached(sql)?;
+    for key in keys {
+        statement.execute(params![ledger.0, key.to_bytes(), request, last_no])?;
+    }
+    unsettle(conn, ledger)?;
+    bump(conn, &Head::read(conn, ledger)?)
 }
 
 pub(super) fn forced(conn: &Connection, ledger: LedgerId) -> Result<Vec<Key>> {

@@ -210,6 +210,8 @@ fn prune(conn: &Connection, before_ms: i64, most_bytes: i64) -> Result<bool> {
     if has_pruned {
         let sql = "DELETE FROM claim WHERE NOT EXISTS (SELECT 1 FROM batch WHERE no = batch_no)";
         conn.execute(sql, [])?;
+        let sql = "DELETE FROM probe WHERE NOT EXISTS (SELECT 1 FROM batch WHERE no = batch_no)";
+        conn.execute(sql, [])?;
     }
     conn.execute("DELETE FROM request WHERE used_ms < ?", [before_ms])?;
     conn.execute("DELETE FROM event WHERE at_ms < ?", [before_ms])?;

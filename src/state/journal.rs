@@ -9,6 +9,7 @@ use crate::digest::{Digest, Entry, Key, entries_to_bytes};
 use crate::plan::recorded::{LedgerId, Refusal, TargetId};
 
 use super::forced::{self, Tried};
+use super::probe::{self, Looked, NewProbe};
 use super::records::{Records, TargetRecord, read_sealed, unknown, update_target};
 use super::{Result, StateError, Store, fold, front_coding, ledger, observe};
 
@@ -23,6 +24,10 @@ pub struct Step {
     pub send: Vec<BatchNo>,
     /// Targets as they are from now on.
     pub targets: Vec<TargetRecord>,
+    /// What edges serve before the calls that follow.
+    pub probes: Vec<NewProbe>,
+    /// What they serve after others.
+    pub looked: Vec<Looked>,
 }
 
 impl Step {
@@ -32,6 +37,8 @@ impl Step {
             && self.open.is_empty()
             && self.send.is_empty()
             && self.targets.is_empty()
+            && self.probes.is_empty()
+            && self.looked.is_empty()
     }
 }
 
@@ -65,6 +72,12 @@ impl Store {
             }
             for target in &step.targets {
                 update_target(transaction, target)?;
+            }
+            for probe in &step.probes {
+                probe::insert(transaction, probe)?;
+            }
+            for looked in &step.looked {
+                probe::looked(transaction, looked, now_ms)?;
             }
             Ok(opened)
         })
@@ -199,6 +212,10 @@ fn close_batch(conn: &Connection, close: &Close, now_ms: i64) -> Result<()> {
         let refused = close.refusals.iter().map(|refusal| refusal.entry.key());
         forced::tried(conn, claim.ledger, refused, (no, Tried::Refused))?;
     }
+    let gate_ms = close.gate_ms.filter(|_| is_accepted);
+    probe::closed(conn, (target, no), &claims, (gate_ms, now_ms))?;
+    let refused = close.refusals.iter().map(|refusal| refusal.entry.key());
+    probe::refused(conn, target, refused, now_ms)?;
     record_refusals(conn, target, &close.refusals)
 }
 

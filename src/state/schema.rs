@@ -15,11 +15,11 @@ use crate::digest::ALGORITHM;
 pub(super) const APPLICATION: i64 = 0x6672_7368;
 
 /// Raised with every change of the tables; the file's `user_version`.
-pub(super) const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
 
 /// What makes each format the next one, from format 1 on; a new state takes
 /// the same steps.
-pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [FILES, COUNTED];
+pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [FILES, COUNTED, PROBES];
 
 /// From format 2 on: what files held when they were last read.
 const FILES: &str = "
@@ -55,6 +55,21 @@ CREATE TABLE approval(
 ) STRICT;
 INSERT INTO approval SELECT ledger_id, plan, 0, entries, digest, expires_ms FROM approval_2;
 DROP TABLE approval_2;
+";
+
+/// From format 4 on: what an edge served before a call and after it. The last
+/// row of each item at a target is the one that counts (`is_last`).
+const PROBES: &str = "
+CREATE TABLE probe(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, batch_no INTEGER NOT NULL, target_id INTEGER NOT NULL,
+    ledger_id INTEGER NOT NULL, key BLOB NOT NULL, item TEXT NOT NULL, state TEXT NOT NULL,
+    is_last INTEGER NOT NULL, timeout_ms INTEGER NOT NULL, before TEXT, after TEXT,
+    accepted_ms INTEGER, due_ms INTEGER, until_ms INTEGER, looks INTEGER NOT NULL,
+    is_again INTEGER NOT NULL, judged_ms INTEGER, message TEXT
+) STRICT;
+CREATE INDEX probe_open ON probe(target_id, key) WHERE state IN ('sent', 'looking', 'again');
+CREATE INDEX probe_last ON probe(target_id, key) WHERE is_last = 1;
+CREATE INDEX probe_batch ON probe(batch_no);
 ";
 
 /// Format 1. Numbers come from AUTOINCREMENT wherever something else may still name a

@@ -1,7 +1,9 @@
 //! The courier: makes the calls of one errand, with secrets read for it alone.
 
 use std::error::Error;
+use std::sync::OnceLock;
 
+use super::lookout::Lookout;
 use super::origin::Origin;
 use super::secret::{self, SecretError};
 use super::transport::{FaultKind, Transport};
@@ -42,13 +44,26 @@ pub struct Courier {
     pub(super) transport: Transport,
     /// Endpoints that the operator allows besides the providers' own.
     allowed: Vec<Origin>,
+    /// Made when something is first looked at; `None` where that cannot be.
+    lookout: OnceLock<Option<Lookout>>,
 }
 
 impl Courier {
     /// A courier that brings credentials to known endpoints and to `allowed`
     /// ones.
     pub fn new(transport: Transport, allowed: Vec<Origin>) -> Self {
-        Self { transport, allowed }
+        Self {
+            transport,
+            allowed,
+            lookout: OnceLock::new(),
+        }
+    }
+
+    /// What looks at edges, which are never told a secret; `None` where it cannot
+    /// be set up.
+    pub fn lookout(&self) -> Option<Lookout> {
+        let lookout = self.lookout.get_or_init(|| Lookout::new().ok());
+        lookout.clone()
     }
 
     /// Whether the provider may be called: its endpoint may see the

@@ -11,23 +11,25 @@ use std::sync::Arc;
 use tokio::task::{self, JoinSet};
 
 use super::clock::Clock;
-use super::courier::{Courier, Delivery, Errand};
-use super::flight::Flight;
+use super::courier::{Courier, Errand};
+use super::flight::{Arrival, Flight};
 use super::halts::Halted;
 use super::limits::{Limits, Pause};
 use super::observer::{Observer, Progress};
 use super::outbound::{LaneReport, Outbound};
 use super::stop::Stop;
+use super::verifying::Verifying;
 use crate::batch::Ticket;
 use crate::batch::journal::{BatchNo, OpenBatch};
 use crate::batch::lane::Next;
 use crate::batch::verdict::Reason;
+use crate::batch::verify::Finding;
 use crate::digest::Digest;
-use crate::plan::recorded::{LedgerId, TargetId};
+use crate::plan::recorded::TargetId;
 use crate::state::{StateError, Step, Store};
 
 /// How often requests of other processes are looked for.
-const INBOX_MS: i64 = 500;
+pub(super) const INBOX_MS: i64 = 500;
 
 /// Drives lanes.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ pub struct Submitter {
     /// Targets whose lanes hold an earlier plan's work: they finish what is
     /// under way and take nothing new.
     pub(super) outdated: BTreeSet<TargetId>,
-    pub(super) tasks: JoinSet<Delivery>,
+    pub(super) tasks: JoinSet<Arrival>,
     pub(super) flights: HashMap<task::Id, Flight>,
     pub(super) ids: HashMap<BatchNo, Digest>,
     pub(super) step: Step,
@@ -46,6 +48,9 @@ pub struct Submitter {
     pub(super) halts: BTreeMap<TargetId, Halted>,
     /// What went wrong with the last call to each target, where something did.
     pub(super) faults: BTreeMap<TargetId, Reason>,
+    pub(super) verifying: Verifying,
+    /// By target and item: what looking has shown since the last report.
+    pub(super) findings: BTreeMap<TargetId, BTreeMap<String, Finding>>,
     pub(super) inbox_due_ms: i64,
     done: u64,
 }
@@ -64,6 +69,8 @@ impl Submitter {
             opening: Vec::new(),
             halts: BTreeMap::new(),
             faults: BTreeMap::new(),
+            verifying: Verifying::default(),
+            findings: BTreeMap::new(),
             inbox_due_ms: 0,
             done: 0,
         }
@@ -148,6 +155,7 @@ impl Submitter {
             }
         }
         self.drop_idle();
+        self.watch_anew();
         self.prepare(&loaded, now_ms);
     }
 
@@ -190,9 +198,13 @@ impl Submitter {
     /// What every lane has done since this was last called.
     pub fn reports(&mut self) -> Vec<LaneReport> {
         let faults = &self.faults;
+        let findings = &mut self.findings;
         let outbound = self.outbound.iter_mut();
         outbound
-            .map(|outbound| outbound.report(faults.get(&outbound.target)))
+            .map(|outbound| {
+                let findings = findings.remove(&outbound.target).unwrap_or_default();
+                outbound.report(faults.get(&outbound.target), findings)
+            })
             .collect()
     }
 
@@ -220,10 +232,9 @@ impl Submitter {
         let targets: BTreeSet<TargetId> = departing.iter().map(|(target, _)| *target).collect();
         self.touch(&targets, now_ms);
         self.journal(store, now_ms)?;
-        for (target, errand) in departing {
-            self.depart(target, errand, now_ms);
-        }
-        Ok(wake_ms)
+        self.leave(store, departing, now_ms)?;
+        let look_ms = self.look_after(store, limits, now_ms)?;
+        Ok([wake_ms, look_ms].into_iter().flatten().min())
     }
 
     /// Everything that a lane sends now; when to ask it again.
@@ -253,53 +264,6 @@ impl Submitter {
         }
     }
 
-    /// Whether requests, time or a lane that has made room call for a new plan.
-    fn calls_for_a_plan(
-        &mut self,
-        store: &mut Store,
-        observer: &mut dyn Observer,
-        limits: &mut Limits,
-        now_ms: i64,
-    ) -> Result<bool, StateError> {
-        if !limits.may_begin(now_ms) {
-            return Ok(false);
-        }
-        let is_idle = |outbound: &Outbound| !outbound.lane.is_recovering();
-        let has_room = self
-            .outbound
-            .iter()
-            .any(|outbound| self.outdated.contains(&outbound.target) && is_idle(outbound));
-        let is_due = |at_ms: Option<i64>| at_ms.is_some_and(|at_ms| at_ms <= now_ms);
-        if has_room || is_due(limits.gate_ms) || is_due(limits.due_ms) {
-            return Ok(true);
-        }
-        if now_ms < self.inbox_due_ms {
-            return Ok(false);
-        }
-        self.inbox_due_ms = now_ms + INBOX_MS;
-        self.open_tiers(store, limits)?;
-        Ok(self.forgive_new_secrets() || observer.is_plan_outdated(store)?)
-    }
-
-    /// Tiers that have been told in full give the next one a time.
-    fn open_tiers(&self, store: &Store, limits: &mut Limits) -> Result<(), StateError> {
-        if limits.tiers.is_empty() {
-            return Ok(());
-        }
-        let wanted: BTreeSet<LedgerId> = self
-            .outbound
-            .iter()
-            .flat_map(|outbound| outbound.lane.ledgers())
-            .collect();
-        let is_told = |tier: &mut Vec<LedgerId>| tier.iter().all(|it| !wanted.contains(it));
-        let told: Vec<Vec<LedgerId>> = limits.tiers.extract_if(.., is_told).collect();
-        for ledger in told.into_iter().flatten() {
-            let gate_ms = store.gate_ms(ledger)?.unwrap_or(0);
-            limits.gate_ms = Some(limits.gate_ms.map_or(gate_ms, |other| other.min(gate_ms)));
-        }
-        Ok(())
-    }
-
     /// One durable transaction: what ended, what begins, what it cost.
     fn journal(&mut self, store: &mut Store, now_ms: i64) -> Result<(), StateError> {
         let step = std::mem::take(&mut self.step);
@@ -309,6 +273,9 @@ impl Submitter {
         }
         for close in &step.close {
             self.ids.remove(&close.no);
+        }
+        if !step.close.is_empty() {
+            self.watch_anew();
         }
         let opened = store.step(step, now_ms)?;
         for ((target, ticket), batch) in opening.into_iter().zip(opened) {

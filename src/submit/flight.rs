@@ -12,8 +12,18 @@ use super::outbound::Outbound;
 use crate::batch::Ticket;
 use crate::batch::lane::{HaltKind, Settled};
 use crate::batch::verdict::{Reason, Verdict};
+use crate::batch::verify::Sight;
 use crate::digest::Digest;
 use crate::plan::recorded::TargetId;
+
+/// What a task comes back with.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// An answer to a call.
+    Delivery(Delivery),
+    /// What edges serve, in the order of the URLs.
+    Sights(Vec<Result<Sight, String>>),
+}
 
 /// A call under way.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +58,8 @@ impl Submitter {
             departed_ms: now_ms,
         };
         let task = self.tasks.spawn(async move {
-            courier
-                .deliver(&*provider, &facts, errand, &id, &items)
-                .await
+            let delivery = courier.deliver(&*provider, &facts, errand, &id, &items);
+            Arrival::Delivery(delivery.await)
         });
         self.flights.insert(task.id(), flight);
     }
@@ -58,18 +67,23 @@ impl Submitter {
     /// Takes an answer in; what it changes is journalled with the next turn.
     pub(super) fn arrive(
         &mut self,
-        joined: Result<(task::Id, Delivery), JoinError>,
+        joined: Result<(task::Id, Arrival), JoinError>,
         clock: &dyn Clock,
         observer: &mut dyn Observer,
     ) {
-        let (id, delivery) = match joined {
-            Ok((id, delivery)) => (id, Some(delivery)),
+        let (id, arrival) = match joined {
+            Ok((id, arrival)) => (id, Some(arrival)),
             Err(error) => (error.id(), None),
         };
+        let now_ms = clock.now_ms();
         let Some(flight) = self.flights.remove(&id) else {
-            return;
+            return self.seen(id, arrival, now_ms);
         };
-        let (now_ms, random) = (clock.now_ms(), clock.random());
+        let delivery = match arrival {
+            Some(Arrival::Delivery(delivery)) => Some(delivery),
+            _ => None,
+        };
+        let random = clock.random();
         let Some(outbound) = self.lane_of_mut(flight.target) else {
             return;
         };

@@ -1,9 +1,12 @@
 //! A target, its codec and its lane, as the submitter drives them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::lane::{Halt, Lane, Tally};
 use crate::batch::verdict::{Facts, Reason};
+use crate::batch::verify::Finding;
+use crate::manifest::Verify;
 use crate::plan::recorded::TargetId;
 use crate::provider::Provider;
 use crate::state::{self, TargetRecord};
@@ -21,6 +24,8 @@ pub struct Outbound {
     pub facts: Facts,
     /// What is to be sent.
     pub lane: Lane,
+    /// Whether what it serves is looked at.
+    pub verify: Option<Verify>,
 }
 
 impl Outbound {
@@ -43,14 +48,20 @@ impl Outbound {
         }
     }
 
-    /// What it has done since it was last asked; `fault` is its last one.
-    pub(super) fn report(&mut self, fault: Option<&Reason>) -> LaneReport {
+    /// What it has done since it was last asked; `fault` is its last one,
+    /// `findings` what looking has shown.
+    pub(super) fn report(
+        &mut self,
+        fault: Option<&Reason>,
+        findings: BTreeMap<String, Finding>,
+    ) -> LaneReport {
         LaneReport {
             cdn: self.cdn.clone(),
             tally: self.lane.take_tally(),
             halt: self.lane.halt().cloned(),
             fault: fault.cloned(),
             retry_at_ms: self.lane.retry().0,
+            findings,
         }
     }
 }
@@ -68,4 +79,6 @@ pub struct LaneReport {
     pub fault: Option<Reason>,
     /// When it may go on, where it has to wait.
     pub retry_at_ms: Option<i64>,
+    /// By item: what looking at it has shown since the last report.
+    pub findings: BTreeMap<String, Finding>,
 }

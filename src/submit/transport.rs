@@ -65,7 +65,7 @@ pub struct Knock {
 /// The HTTP client cannot be set up, such as for want of root certificates.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be set up")]
-pub struct SetUpError(#[source] reqwest::Error);
+pub struct SetUpError(#[source] pub(super) reqwest::Error);
 
 /// What went wrong with a call that has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,7 +221,7 @@ fn is_tls(error: &reqwest::Error) -> bool {
     false
 }
 
-fn is_loopback(url: &str) -> bool {
+pub(super) fn is_loopback(url: &str) -> bool {
     let url = Url::parse(url).ok();
     match url.as_ref().and_then(Url::host) {
         Some(Host::Domain(name)) => name == "localhost",

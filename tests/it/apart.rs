@@ -257,6 +257,7 @@ fn defective(store: &mut Store) -> Outbound {
         provider: Arc::new(Defective),
         facts: Facts::new(),
         lane,
+        verify: None,
     }
 }
 

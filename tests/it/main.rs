@@ -57,6 +57,7 @@ mod soak;
 mod state;
 mod systemd;
 mod told;
+mod verify;
 mod waits;
 mod watching;
 mod web;

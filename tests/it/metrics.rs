@@ -8,6 +8,7 @@ use std::path::Path;
 
 use freshen::batch::lane::HaltKind;
 use freshen::batch::rate::Budget;
+use freshen::batch::verify::Finding;
 use freshen::declare::{Declared, Options, declare};
 use freshen::digest::Digest;
 use freshen::load;
@@ -323,6 +324,7 @@ fn filled() -> Metrics {
         "dm",
         reading(Some(HaltKind::Unauthorized), Some(NOW + 1_500)),
     );
+    metrics.verified("dm", &BTreeMap::from([(Finding::Stale, 1)]));
     metrics
 }
 

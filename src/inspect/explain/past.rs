@@ -13,7 +13,7 @@ use crate::reconcile::planning;
 use crate::report::explain::{State, UrlDocument};
 use crate::report::history::{outcome, short};
 use crate::report::number::instant;
-use crate::report::place;
+use crate::report::{place, verification};
 use crate::state::{ADOPTED, Records, StateError, Suspension, TargetRecord};
 
 /// Batches looked at for the last one to a target.
@@ -162,6 +162,7 @@ impl<'a> Past<'a> {
                 format!("{}: {} ({at})", refusal.code, refusal.message)
             }),
             last_sent,
+            verification: self.seen(key, &at.target.target)?,
             adopted: adopted_ms.map(|at_ms| instant(*at_ms)),
             obstacles: Vec::new(),
         })
@@ -175,6 +176,15 @@ impl<'a> Past<'a> {
             sent.extend(last.map(|last| format!("to {} {last}", cdn.name)));
         }
         Ok(sent)
+    }
+
+    /// What looking at what the edge serves has shown last.
+    fn seen(&self, key: Key, target: &str) -> Result<Option<String>, StateError> {
+        let Some((records, (target, _))) = self.records.zip(self.targets.get(target)) else {
+            return Ok(None);
+        };
+        let seen = records.last_probe(target.id, key)?;
+        Ok(seen.as_ref().map(verification::sentence))
     }
 
     /// When the item last went out, in which batch, and what came of it.

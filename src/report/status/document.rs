@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::report::condition::Condition;
 use crate::report::finding::Finding;
+use crate::report::target::TargetDocument;
 
 /// `freshen.status/v1`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -19,7 +20,7 @@ pub struct StatusDocument {
     pub holder: Option<String>,
     /// By name, a line for each target.
     pub sets: Vec<SetDocument>,
-    /// Targets that cannot be called now, or that refused URLs.
+    /// Targets that cannot be called now, refused URLs, or are looked at.
     pub targets: Vec<TargetDocument>,
     /// What is held back until it is resumed.
     pub suspensions: Vec<String>,
@@ -65,41 +66,4 @@ pub struct SetDocument {
     /// Seconds that it has not been declared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_seconds: Option<u64>,
-}
-
-/// A target with trouble.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TargetDocument {
-    /// Provider kind, endpoint and account.
-    pub target: String,
-    /// Name of the Cdn that points there now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cdn: Option<String>,
-    /// Why nothing is sent until something changes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub halted: Option<String>,
-    /// When it may be called again, after a failure or at the declared rate,
-    /// where something waits for that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_at: Option<String>,
-    /// When the last call for what is to be sent may go at the declared rate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_call_at: Option<String>,
-    /// URLs that it refused, as far as they are declared.
-    pub refusals: Vec<RefusalDocument>,
-}
-
-/// A refused URL.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RefusalDocument {
-    /// As it was sent.
-    pub url: String,
-    /// The CDN's code.
-    pub code: String,
-    /// The CDN's words.
-    pub message: String,
-    /// When.
-    pub at: String,
 }

@@ -8,16 +8,16 @@ use super::condition::{Condition, Standing};
 use super::finding::Finding;
 use super::history::{in_short, outcome};
 use super::number::{counted, duration, grouped, instant};
-use super::refused::line;
-use super::{Body, FAILED, Report, Row, Sign};
+use super::target::{TargetDocument, target, target_row};
+use super::{Body, Report, Row};
 use crate::manifest::Problem;
 use crate::plan::Plan;
-use crate::plan::recorded::{LedgerId, RecordedLedger, RecordedSet, Refusal};
+use crate::plan::recorded::{LedgerId, RecordedLedger, RecordedSet};
 use crate::reconcile::asks::ADHOC;
 use crate::reconcile::bearing::Bearing;
-use crate::state::{BatchRecord, Holder, Request, Scope, Suspension};
+use crate::state::{BatchRecord, Holder, ProbeRecord, Request, Scope, Suspension};
 
-pub use document::{RefusalDocument, SetDocument, StatusDocument, TargetDocument};
+pub use document::{SetDocument, StatusDocument};
 
 /// A set, and the target's identity.
 pub type SetAt = (String, String);
@@ -47,6 +47,8 @@ pub struct Recorded {
     pub sets: Vec<RecordedSet>,
     /// Each with what bears on the plan.
     pub targets: Vec<Bearing>,
+    /// By identity of the target: what it was last seen to serve.
+    pub probes: BTreeMap<String, Vec<ProbeRecord>>,
     /// What is held back.
     pub suspensions: Vec<Suspension>,
     /// Unanswered.
@@ -74,6 +76,11 @@ pub fn report(recorded: &Recorded) -> Report<StatusDocument> {
             .iter()
             .map(|request| format!("Not answered yet: {request}.")),
     );
+    notes.extend(wire.targets.iter().flat_map(|target| {
+        let cdn = target.cdn.as_ref().unwrap_or(&target.target);
+        let found = target.verification.as_ref();
+        found.map_or_else(Vec::new, |found| found.notes(cdn))
+    }));
     let sets: BTreeSet<&str> = wire.sets.iter().map(|set| set.name.as_str()).collect();
     let is_fresh = |set: &&SetDocument| set.condition == Condition::Fresh;
     let fresh = wire.sets.iter().filter(is_fresh).count();
@@ -103,37 +110,10 @@ fn document(recorded: &Recorded) -> StatusDocument {
         serial: recorded.serial,
         holder: recorded.holder.as_ref().map(ToString::to_string),
         sets: sets(recorded),
-        targets: targets.filter(TargetDocument::has_trouble).collect(),
+        targets: targets.filter(TargetDocument::is_worth_telling).collect(),
         suspensions: recorded.suspensions.iter().map(suspension).collect(),
         requests: recorded.requests.iter().map(request).collect(),
         problems: Finding::all(&recorded.problems),
-    }
-}
-
-fn target(recorded: &Recorded, bearing: &Bearing) -> TargetDocument {
-    let Bearing {
-        target,
-        refusals,
-        prospect,
-    } = bearing;
-    let waits = prospect.filter(|prospect| prospect.next_ms.is_some());
-    let next_ms = waits.and_then(|prospect| prospect.next_ms);
-    TargetDocument {
-        target: target.identity.clone(),
-        cdn: recorded.names.get(&target.identity).cloned(),
-        halted: target
-            .halted
-            .as_ref()
-            .map(|halt| format!("{}: {}", halt.kind, halt.message)),
-        retry_at: target.retry_at_ms.max(next_ms).map(instant),
-        last_call_at: waits.map(|prospect| instant(prospect.last_ms)),
-        refusals: refusals.iter().map(refusal).collect(),
-    }
-}
-
-impl TargetDocument {
-    fn has_trouble(&self) -> bool {
-        self.halted.is_some() || self.retry_at.is_some() || !self.refusals.is_empty()
     }
 }
 
@@ -218,15 +198,6 @@ fn standing(
     }
 }
 
-fn refusal(refusal: &Refusal) -> RefusalDocument {
-    RefusalDocument {
-        url: refusal.item.clone(),
-        code: refusal.code.clone(),
-        message: refusal.message.clone(),
-        at: instant(refusal.at_ms),
-    }
-}
-
 /// What is held back, and since when.
 pub fn suspension(suspension: &Suspension) -> String {
     let what = match &suspension.scope {
@@ -273,38 +244,4 @@ fn set_row(set: &SetDocument) -> Row {
         ],
         ..Row::default()
     }
-}
-
-fn target_row(target: &TargetDocument) -> Row {
-    let halted = target.halted.as_ref();
-    let halted = halted.map(|halt| format!("{FAILED}: {}", in_short(halt)));
-    let waits = target.retry_at.as_ref();
-    let waits = waits.map(|at| format!("waits until {at}"));
-    let last = target.last_call_at.as_ref();
-    let last = last.map(|at| format!("last call at {at} at the declared rate"));
-    let is_failed = halted.is_some() || !target.refusals.is_empty();
-    let state: Vec<String> = halted.into_iter().chain(waits).chain(last).collect();
-    let refused = target.refusals.len() as u64;
-    let lines = target.refusals.iter();
-    let lines = lines.map(|refused| line(&refused.url, &refused.code, &refused.message));
-    let lines = lines.collect();
-    Row {
-        sign: if is_failed {
-            Sign::Failed
-        } else {
-            Sign::Changed
-        },
-        cells: vec![
-            String::new(),
-            target.cdn.as_ref().unwrap_or(&target.target).clone(),
-            if refused > 0 {
-                format!("{} refused", grouped(refused))
-            } else {
-                String::new()
-            },
-            state.join(", "),
-        ],
-        ..Row::default()
-    }
-    .refusing(lines)
 }

@@ -1,0 +1,263 @@
+//! Verifying: a batch waits a moment while its sample is looked at, and what
+//! was accepted is looked at again until it shows an effect.
+//!
+//! Nothing that a look comes to changes whether a batch is sent.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use tokio::task;
+
+use super::courier::Errand;
+use super::engine::Submitter;
+use super::flight::Arrival;
+use super::limits::Limits;
+use crate::batch::journal::BatchNo;
+use crate::batch::verify::{Sight, Step, sample};
+use crate::plan::recorded::TargetId;
+use crate::state::{Looked, NewProbe, OpenProbe, StateError, Store};
+
+/// What looking may hold up a batch, at most.
+const BEFORE: Duration = Duration::from_secs(2);
+/// For looks that nothing waits for.
+const AFTER: Duration = Duration::from_secs(20);
+/// An edge that answered nothing holds up no batch for this long.
+const MUTE_MS: i64 = 60_000;
+/// Accepted items looked at together.
+const ABREAST: usize = 64;
+
+/// What is being looked at.
+#[derive(Debug, Default)]
+pub(super) struct Verifying {
+    looks: HashMap<task::Id, Purpose>,
+    /// Looked at, and to be sent once that is journalled.
+    ready: Vec<(TargetId, Errand)>,
+    /// Accepted items, as they are recorded; in the order they are due.
+    open: Vec<OpenProbe>,
+    /// What is recorded may have changed.
+    is_outdated: bool,
+    /// Something is to be sent once more.
+    is_to_be_sent_again: bool,
+    /// Edges that answered nothing, and until when they are left alone.
+    mute: BTreeMap<TargetId, i64>,
+}
+
+/// What a look is for.
+#[derive(Debug)]
+enum Purpose {
+    Before(Sample),
+    After(Vec<OpenProbe>),
+}
+
+/// What is looked at before a batch is sent.
+#[derive(Debug)]
+struct Sample {
+    target: TargetId,
+    errand: Errand,
+    batch: BatchNo,
+    items: Vec<String>,
+    timeout_ms: u64,
+}
+
+impl Submitter {
+    /// What is recorded is read again with the next turn.
+    pub(super) fn watch_anew(&mut self) {
+        self.verifying.is_outdated = true;
+    }
+
+    /// Whether something was found to be sent once more; true once.
+    pub(super) fn is_to_be_sent_again(&mut self) -> bool {
+        std::mem::take(&mut self.verifying.is_to_be_sent_again)
+    }
+
+    /// Sends what was looked at and journalled, and what nobody looks at; of
+    /// other batches a sample is looked at first.
+    pub(super) fn leave(
+        &mut self,
+        store: &Store,
+        departing: Vec<(TargetId, Errand)>,
+        now_ms: i64,
+    ) -> Result<(), StateError> {
+        for (target, errand) in std::mem::take(&mut self.verifying.ready) {
+            self.depart(target, errand, now_ms);
+        }
+        for (target, errand) in departing {
+            match self.sample(store, (target, errand), now_ms)? {
+                Some(sample) => self.look_before(sample, now_ms),
+                None => self.depart(target, errand, now_ms),
+            }
+        }
+        Ok(())
+    }
+
+    fn sample(
+        &self,
+        store: &Store,
+        (target, errand): (TargetId, Errand),
+        now_ms: i64,
+    ) -> Result<Option<Sample>, StateError> {
+        let (Errand::Batch(ticket) | Errand::Replay(ticket, _)) = errand else {
+            return Ok(None);
+        };
+        let Some((outbound, verify)) = self
+            .lane_of(target)
+            .and_then(|outbound| Some((outbound, outbound.verify?)))
+        else {
+            return Ok(None);
+        };
+        let is_mute = self
+            .verifying
+            .mute
+            .get(&target)
+            .is_some_and(|at| *at > now_ms);
+        let Some(batch) = outbound.lane.number(ticket).filter(|_| !is_mute) else {
+            return Ok(None);
+        };
+        // A batch that goes once more was looked at when it first went.
+        if store.has_probes(batch)? {
+            return Ok(None);
+        }
+        let (again, doubtful) = store.doubtful(target)?;
+        let items = sample(
+            outbound.lane.items(ticket),
+            verify.sample,
+            &again,
+            &doubtful,
+        );
+        Ok((!items.is_empty()).then(|| Sample {
+            target,
+            errand,
+            batch,
+            items: items.into_iter().map(str::to_owned).collect(),
+            timeout_ms: verify.timeout_ms,
+        }))
+    }
+
+    fn look_before(&mut self, sample: Sample, now_ms: i64) {
+        let Some(lookout) = self.courier.lookout() else {
+            return self.depart(sample.target, sample.errand, now_ms);
+        };
+        let urls = sample.items.clone();
+        let look = lookout.look_at_all(urls, now_ms, BEFORE);
+        let task = self.tasks.spawn(async { Arrival::Sights(look.await) });
+        self.verifying
+            .looks
+            .insert(task.id(), Purpose::Before(sample));
+    }
+
+    /// Looks at what was accepted and is due; when the next is.
+    pub(super) fn look_after(
+        &mut self,
+        store: &Store,
+        limits: &Limits,
+        now_ms: i64,
+    ) -> Result<Option<i64>, StateError> {
+        if std::mem::take(&mut self.verifying.is_outdated) {
+            self.verifying.open = self.watched(store)?;
+        }
+        if self.verifying.open.is_empty() || !limits.may_begin(now_ms) {
+            return Ok(None);
+        }
+        let open = &mut self.verifying.open;
+        let due = open
+            .iter()
+            .take(ABREAST)
+            .take_while(|probe| probe.due_ms <= now_ms);
+        let due: Vec<OpenProbe> = open.drain(..due.count()).collect();
+        if let Some(lookout) = self.courier.lookout().filter(|_| !due.is_empty()) {
+            let urls = due.iter().map(|probe| probe.item.clone()).collect();
+            let look = lookout.look_at_all(urls, now_ms, AFTER);
+            let task = self.tasks.spawn(async { Arrival::Sights(look.await) });
+            self.verifying.looks.insert(task.id(), Purpose::After(due));
+        }
+        Ok(self.verifying.open.first().map(|probe| probe.due_ms))
+    }
+
+    /// Accepted items that are to be looked at and are not being looked at.
+    fn watched(&self, store: &Store) -> Result<Vec<OpenProbe>, StateError> {
+        let is_verified = |outbound: &&super::outbound::Outbound| outbound.verify.is_some();
+        let targets = self.outbound.iter().filter(is_verified);
+        let targets: BTreeSet<TargetId> = targets.map(|outbound| outbound.target).collect();
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let under_way = self
+            .verifying
+            .looks
+            .values()
+            .flat_map(|purpose| match purpose {
+                Purpose::Before(_) => &[],
+                Purpose::After(probes) => &probes[..],
+            });
+        let under_way: BTreeSet<i64> = under_way.map(|probe| probe.id).collect();
+        let mut open = store.open_probes()?;
+        open.retain(|probe| targets.contains(&probe.target) && !under_way.contains(&probe.id));
+        Ok(open)
+    }
+
+    /// Takes in what was seen, where a task was looking; it is journalled
+    /// with the next turn.
+    pub(super) fn seen(&mut self, id: task::Id, arrival: Option<Arrival>, now_ms: i64) {
+        let Some(purpose) = self.verifying.looks.remove(&id) else {
+            return;
+        };
+        let sights = match arrival {
+            Some(Arrival::Sights(sights)) => sights,
+            _ => Vec::new(),
+        };
+        // A defect of ours is no sight, and must not keep a batch.
+        let missing = || Err("freshen failed while it looked; please report it".to_owned());
+        let sights = sights.into_iter().chain(std::iter::repeat_with(missing));
+        match purpose {
+            Purpose::Before(sample) => self.seen_before(sample, sights, now_ms),
+            Purpose::After(probes) => self.seen_after(probes, sights, now_ms),
+        }
+    }
+
+    fn seen_before(
+        &mut self,
+        sample: Sample,
+        sights: impl Iterator<Item = Result<Sight, String>>,
+        now_ms: i64,
+    ) {
+        let probes: Vec<NewProbe> = sample
+            .items
+            .into_iter()
+            .zip(sights)
+            .map(|(item, before)| NewProbe {
+                batch: sample.batch,
+                target: sample.target,
+                item,
+                before,
+                timeout_ms: sample.timeout_ms,
+            })
+            .collect();
+        if probes.iter().all(|probe| probe.before.is_err()) {
+            self.verifying.mute.insert(sample.target, now_ms + MUTE_MS);
+        }
+        self.step.probes.extend(probes);
+        self.verifying.ready.push((sample.target, sample.errand));
+    }
+
+    fn seen_after(
+        &mut self,
+        probes: Vec<OpenProbe>,
+        sights: impl Iterator<Item = Result<Sight, String>>,
+        now_ms: i64,
+    ) {
+        for (probe, after) in probes.into_iter().zip(sights) {
+            let step = probe.watch.next(after.as_ref().ok(), now_ms);
+            match step {
+                Step::Look(_) => {}
+                Step::SendAgain => self.verifying.is_to_be_sent_again = true,
+                Step::Done(found) => {
+                    let findings = self.findings.entry(probe.target).or_default();
+                    findings.insert(probe.item, found);
+                }
+            }
+            let id = probe.id;
+            self.step.looked.push(Looked { id, after, step });
+        }
+        self.watch_anew();
+    }
+}

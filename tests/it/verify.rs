@@ -1,0 +1,329 @@
+//! Verification: what an edge serves is looked at before a call and after it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use freshen::batch::verify::Finding;
+use freshen::reconcile::Outcome;
+use freshen::sandbox::{Failure, Faults, Options, Rule, Sandbox};
+use freshen::state::Store;
+
+use crate::site::{Site, UNLIMITED, invalidations};
+use crate::world::World;
+
+const VERIFY: &str = "verify: { timeout: 1m }";
+
+/// A sandbox that is its own publish server, and a site whose set declares
+/// what is in it.
+pub(crate) struct Stage {
+    pub(crate) site: Site,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) store: Store,
+}
+
+impl Stage {
+    /// With these lines in the Cdn's `spec`, and an asset that the edge has had
+    /// for an hour. Time at the edge goes by with time at the site.
+    pub(crate) fn new(spec: &[&str]) -> Self {
+        let site = Site::new(7);
+        let sandbox = Arc::new(Sandbox::start(Options::default()).unwrap());
+        site.cdn("dm", &sandbox, &[&[UNLIMITED], spec].concat());
+        for second in 1..3_600 {
+            let sandbox = Arc::clone(&sandbox);
+            site.clock.at(second * 1_000, move || {
+                sandbox.advance(Duration::from_secs(1));
+            });
+        }
+        let store = site.store();
+        let stage = Self {
+            site,
+            sandbox,
+            store,
+        };
+        stage.publish("a", "old");
+        stage.visit("a");
+        stage.sandbox.advance(Duration::from_hours(1));
+        stage.revise("1");
+        stage
+    }
+
+    pub(crate) fn publish(&self, asset: &str, bytes: &str) {
+        self.sandbox.upload(asset, bytes);
+        assert!(self.sandbox.publish(asset));
+    }
+
+    pub(crate) fn url(&self, asset: &str) -> String {
+        format!("{}/is/image/AcmeCorp/{asset}", self.sandbox.url())
+    }
+
+    /// What a visitor gets.
+    pub(crate) fn visit(&self, asset: &str) -> String {
+        let address = self.sandbox.url().replace("http://", "");
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let request = format!(
+            "GET /is/image/AcmeCorp/{asset} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.rsplit("\r\n\r\n").next().unwrap().to_owned()
+    }
+
+    /// Declares the asset's URL at another revision.
+    pub(crate) fn revise(&self, revision: &str) {
+        let urls = format!("urls: ['{}']", self.url("a"));
+        self.site
+            .set("set", &[format!("revision: '{revision}'"), urls]);
+    }
+
+    pub(crate) fn reconcile(&mut self) -> Outcome {
+        self.site.reconcile(&mut self.store)
+    }
+
+    fn finds(&mut self, expected: &[Finding]) -> Outcome {
+        let outcome = self.reconcile();
+        let findings = &outcome.targets["dm"].findings;
+        assert_eq!(findings.values().copied().collect::<Vec<_>>(), expected);
+        outcome
+    }
+}
+
+#[test]
+fn other_bytes_than_before_are_verified_once_the_cdn_has_settled() {
+    let mut stage = Stage::new(&[VERIFY]);
+    stage.publish("a", "new");
+    stage.finds(&[Finding::Verified]);
+    assert_eq!(stage.visit("a"), "new");
+    assert_eq!(invalidations(&stage.sandbox).len(), 1);
+    assert_eq!(stage.site.clock.elapsed_ms(), 5_000, "the first look tells");
+}
+
+#[test]
+fn the_same_bytes_from_the_origin_are_unchanged_and_sent_no_second_time() {
+    let mut stage = Stage::new(&[VERIFY]);
+    let outcome = stage.finds(&[Finding::Unchanged]);
+    assert!(!outcome.targets["dm"].is_stale());
+    assert_eq!(invalidations(&stage.sandbox).len(), 1);
+    assert_eq!(stage.site.clock.elapsed_ms(), 5_000);
+}
+
+#[test]
+fn a_stale_edge_is_told_once_more() {
+    let mut stage = Stage::new(&[VERIFY]);
+    stage.publish("a", "new");
+    stage.sandbox.fail(Failure::NoEffect, Some(1));
+    stage.finds(&[Finding::Verified]);
+    assert_eq!(invalidations(&stage.sandbox).len(), 2);
+    assert_eq!(stage.visit("a"), "new");
+}
+
+#[test]
+fn an_edge_that_stays_stale_is_reported_and_left_alone() {
+    let mut stage = Stage::new(&[VERIFY]);
+    stage.publish("a", "new");
+    stage.sandbox.fail(Failure::NoEffect, None);
+    let outcome = stage.finds(&[Finding::Stale]);
+    assert!(outcome.targets["dm"].is_stale());
+    assert_eq!(invalidations(&stage.sandbox).len(), 2);
+    assert_eq!(stage.site.clock.elapsed_ms(), 2 * 65_000);
+    stage.finds(&[]);
+    assert_eq!(invalidations(&stage.sandbox).len(), 2);
+    // Another revision is a new beginning.
+    stage.revise("2");
+    stage.finds(&[Finding::Stale]);
+    assert_eq!(invalidations(&stage.sandbox).len(), 4);
+}
+
+#[test]
+fn without_verify_nobody_looks() {
+    let mut stage = Stage::new(&[]);
+    let before = stage.sandbox.visits();
+    stage.publish("a", "new");
+    let outcome = stage.reconcile();
+    assert!(outcome.targets["dm"].findings.is_empty());
+    assert_eq!(stage.sandbox.visits(), before);
+    assert_eq!(stage.site.clock.elapsed_ms(), 0, "nothing is waited for");
+}
+
+#[test]
+fn a_sample_is_all_that_is_looked_at() {
+    let mut stage = Stage::new(&["verify: { sample: 3 }"]);
+    let names: Vec<String> = (0..20)
+        .map(|n| format!("'{}'", stage.url(&format!("n{n}"))))
+        .collect();
+    stage
+        .site
+        .set("set", &[format!("urls: [{}]", names.join(", "))]);
+    let before = stage.sandbox.visits();
+    let outcome = stage.site.reconcile_within(1_000, &mut stage.store);
+    assert_eq!(outcome.targets["dm"].tally.accepted, 20);
+    assert_eq!(stage.sandbox.visits() - before, 3);
+}
+
+#[test]
+fn what_a_run_had_no_time_to_look_at_the_next_one_looks_at() {
+    let mut stage = Stage::new(&[VERIFY]);
+    stage.publish("a", "new");
+    let outcome = stage.site.reconcile_within(1_000, &mut stage.store);
+    assert_eq!(outcome.targets["dm"].tally.accepted, 1);
+    assert!(outcome.targets["dm"].findings.is_empty());
+    assert!(!outcome.is_cut_short, "all that was to be sent was sent");
+    stage.finds(&[Finding::Verified]);
+    assert_eq!(invalidations(&stage.sandbox).len(), 1);
+}
+
+/// Answers every connection with these bytes, or not at all; what it was asked.
+fn answering(answer: Option<&'static [u8]>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).unwrap_or(0);
+            let text = String::from_utf8_lossy(&request[..read]).into_owned();
+            heard.lock().unwrap().push(text);
+            if let Some(answer) = answer {
+                _ = stream.write_all(answer);
+                continue;
+            }
+            open.push(stream);
+        }
+    });
+    (url, asked)
+}
+
+/// Sends one URL under `host`, and says what was found of it.
+fn found_at(host: &str, timeout: &str) -> Vec<Finding> {
+    let mut stage = Stage::new(&[&format!("verify: {{ timeout: {timeout} }}")]);
+    let url = format!("urls: ['{host}/is/image/AcmeCorp/a']");
+    stage.site.set("set", &[url]);
+    let outcome = stage.reconcile();
+    assert_eq!(outcome.targets["dm"].tally.accepted, 1);
+    outcome.targets["dm"].findings.values().copied().collect()
+}
+
+#[test]
+fn an_edge_that_never_answers_holds_nothing_up_for_long() {
+    let (url, asked) = answering(None);
+    let started = Instant::now();
+    assert_eq!(found_at(&url, "0s"), [Finding::Unknown]);
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn nobody_is_told_a_secret_and_no_redirect_is_followed() {
+    let redirect = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\
+        Set-Cookie: a=b\r\nConnection: close\r\n\r\n";
+    let (url, asked) = answering(Some(redirect));
+    found_at(&url, "0s");
+    let asked = asked.lock().unwrap().join("\n").to_lowercase();
+    assert_eq!(
+        asked.matches("get /is/image/acmecorp/a ").count(),
+        2,
+        "{asked}"
+    );
+    for word in [
+        "elsewhere",
+        "authorization",
+        "cookie",
+        "sandbox",
+        "cache-control",
+        "if-",
+    ] {
+        assert!(!asked.contains(word), "{word}: {asked}");
+    }
+}
+
+#[test]
+fn a_body_without_an_end_is_read_to_a_limit() {
+    const ENDLESS: &[u8] = &[b'x'; 3 << 20];
+    static ANSWER: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\nAge: 0\r\n\r\n";
+        [head.as_bytes(), ENDLESS].concat()
+    });
+    let (url, _) = answering(Some(&ANSWER));
+    // A body that is waited for to its end would never come.
+    assert_eq!(found_at(&url, "0s"), [Finding::Unchanged]);
+}
+
+#[test]
+fn a_process_killed_between_any_two_steps_is_gone_on_with() {
+    let world = World::new("settle: 0s\n  verify: { timeout: 1m }");
+    world.sandbox.upload("a", "old");
+    world.sandbox.publish("a");
+    let url = format!("{}/is/image/AcmeCorp/a", world.sandbox.url());
+    world.set("set", &format!("  urls: ['{url}']"));
+    // Looked at, journalled, and sent without an answer.
+    world.sandbox.set_faults(Faults {
+        rules: vec![Rule {
+            failure: Failure::Hang,
+            times: Some(1),
+            operation: Some("cdnCacheInvalidation".to_owned()),
+        }],
+        ..Faults::default()
+    });
+    let mut killed = world.start(&["reconcile", "--bootstrap", "invalidate"]);
+    world.wait_until("the call", |world| {
+        let calls = world.sandbox.calls();
+        calls.iter().any(|call| !call.urls.is_empty())
+    });
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(world.sandbox.visits(), 1);
+    world.sandbox.upload("a", "new");
+    world.sandbox.publish("a");
+    world.ends(0, &["reconcile"]);
+    assert_eq!(world.sandbox.visits(), 2, "what was seen before was kept");
+    let seen = world.ends(0, &["explain", &url]);
+    assert!(seen.contains("verified"), "{seen}");
+}
+
+#[test]
+fn what_was_found_is_told_by_every_command() {
+    let world = World::new("settle: 2s\n  verify: { timeout: 0s }");
+    world.sandbox.upload("a", "old");
+    world.sandbox.publish("a");
+    let url = format!("{}/is/image/AcmeCorp/a", world.sandbox.url());
+    world.set("set", &format!("  urls: ['{url}']"));
+    let said = world.ends(0, &["reconcile", "--bootstrap", "invalidate"]);
+    assert!(
+        said.contains("! UNCHANGED: 1 URL at dynamic-media: the edge"),
+        "{said}"
+    );
+
+    world.set("set", &format!("  revision: '2'\n  urls: ['{url}']"));
+    world.sandbox.fail(Failure::NoEffect, None);
+    let said = world.ends(4, &["reconcile"]);
+    assert!(
+        said.contains("x STALE: 1 URL at dynamic-media: the edge"),
+        "{said}"
+    );
+    let said = world.ends(4, &["status"]);
+    assert!(said.contains("x STALE: 1 URL at dynamic-media"), "{said}");
+    let said = world.ends(0, &["history"]);
+    assert!(
+        said.contains("; 1 stale") && said.contains("; 1 unchanged"),
+        "{said}"
+    );
+    let said = world.ends(0, &["explain", &url]);
+    assert!(said.contains("after batch 2, sent twice"), "{said}");
+    let status = world.ends(4, &["status", "-o", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let found = &status["targets"][0]["verification"];
+    assert_eq!(
+        (&found["stale"], &found["unchanged"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(found["doubtful"][0]["url"], url);
+}
