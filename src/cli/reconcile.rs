@@ -24,7 +24,8 @@ use crate::reconcile::{bearing, estimate};
 use crate::report::cost::Cost;
 use crate::report::cure::Cure;
 use crate::report::reconcile::{Context, report};
-use crate::state::Store;
+use crate::report::verification::RepeatsDocument;
+use crate::state::{StateError, Store};
 use crate::submit::clock::SystemClock;
 use crate::submit::courier::Courier;
 use crate::submit::engine::Submitter;
@@ -240,16 +241,40 @@ fn aftermath(declared: &Declared, store: &Store, outcome: &Outcome) -> Context {
     let left = &outcome.left;
     let refusals = bearing::refusals(store, left);
     let prospects = estimate::prospects(declared, store, left, now_ms);
-    let errors = [refusals.as_ref().err(), prospects.as_ref().err()];
+    let repeats = repeats(declared, store);
+    let errors = [
+        refusals.as_ref().err(),
+        prospects.as_ref().err(),
+        repeats.as_ref().err(),
+    ];
     for error in errors.into_iter().flatten() {
         output::warning(&format!("what is left could not be looked into: {error}"));
     }
     Context {
         refusals: refusals.unwrap_or_default(),
         prospects: prospects.unwrap_or_default(),
+        repeats: repeats.unwrap_or_default(),
         now_ms,
         ..Context::default()
     }
+}
+
+/// What is to be sent again later: by nobody, where nothing is kept.
+fn repeats(declared: &Declared, store: &Store) -> Result<Vec<RepeatsDocument>, StateError> {
+    let mut left = Vec::new();
+    if store.lasting_lineage().is_none() {
+        return Ok(left);
+    }
+    let all = store.repeats()?;
+    for cdn in declared.cdns.values() {
+        let target = store.target_id(cdn.provider.target())?;
+        let mut here = all.iter().filter(|repeats| Some(repeats.target) == target);
+        left.extend(
+            here.next()
+                .map(|repeats| RepeatsDocument::of(&cdn.name, repeats)),
+        );
+    }
+    Ok(left)
 }
 
 fn vain_approval(id: &str) -> Problem {

@@ -101,6 +101,8 @@ pub struct Cdn {
     pub suspend: bool,
     /// Whether what it serves is looked at.
     pub verify: Option<Verify>,
+    /// Milliseconds from an acceptance to sending again, each.
+    pub repeat_ms: Vec<u64>,
     /// Of what the manifest says: a change lifts refusals.
     pub digest: Digest,
     /// Where it is declared.
@@ -332,6 +334,7 @@ fn declare_cdn(manifest: &Manifest<CdnSpec>, provider: Arc<dyn Provider>) -> Cdn
         settle_ms: spec.settle_ms,
         suspend: spec.suspend,
         verify: spec.verify,
+        repeat_ms: spec.repeat_ms.clone(),
         digest: manifest.document.digest,
         place: manifest.place(&[Step::Key("metadata"), Step::Key("name")]),
         provider,

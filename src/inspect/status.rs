@@ -67,6 +67,7 @@ pub(super) fn beside(
     }
     Ok(Recorded {
         probes,
+        repeats: records.repeats()?,
         plan: planned.plan,
         names: declared.names_of_targets(),
         broken,

@@ -36,6 +36,9 @@ pub(super) struct CdnWire {
     /// reports whether it took effect. Of use where this Cdn is what visitors
     /// meet: with another in front of it, that one's copies are seen.
     verify: Option<VerifyWire>,
+    /// What was accepted is sent again so much later, such as `[2m, 15m]`: for
+    /// origins that publish after the manifest says so.
+    repeat: Option<OneOrMany<Formed<Duration>>>,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -134,8 +137,14 @@ pub(super) fn to_spec(wire: CdnWire, provider: &str, block: &Node) -> CdnSpec {
         concurrency: wire.concurrency.unwrap_or(1),
         settle_ms: wire.settle.map_or(SETTLE_MS, |settle| settle.0.ms),
         suspend: wire.suspend.unwrap_or(false),
+        repeat_ms: to_delays(wire.repeat),
         verify: wire.verify.as_ref().map(to_verify),
     }
+}
+
+fn to_delays(repeat: Option<OneOrMany<Formed<Duration>>>) -> Vec<u64> {
+    let delays = repeat.map(OneOrMany::into_vec).unwrap_or_default();
+    delays.into_iter().map(|delay| delay.0.ms).collect()
 }
 
 fn to_verify(wire: &VerifyWire) -> Verify {

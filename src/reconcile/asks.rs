@@ -3,10 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::forcing::Selection;
+pub use crate::state::ADHOC;
 use crate::state::{NewRequest, Request, Scope};
-
-/// The built-in set of URLs that no manifest declares.
-pub const ADHOC: &str = "adhoc";
 
 /// Undeclared URLs that may be asked for at once at each Cdn.
 pub const ADHOC_LIMIT: u64 = 10_000;

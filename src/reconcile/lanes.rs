@@ -112,6 +112,7 @@ impl Run<'_> {
                 facts: row.facts,
                 lane,
                 verify: cdn.verify,
+                repeat_ms: cdn.repeat_ms.clone(),
             });
         }
         Ok(all)

@@ -9,7 +9,7 @@ use super::{Error, Options, Outcome, PlannedTarget, Tools};
 use crate::batch::journal::OpenBatch;
 use crate::declare::Declared;
 use crate::digest::Digest;
-use crate::plan::recorded::LedgerId;
+use crate::plan::recorded::{LedgerId, TargetId};
 use crate::plan::{Hold, Plan, SetPlan, TargetPlan};
 use crate::state::{Observation, Seen, Store};
 use crate::submit::limits::{Limits, Pause};
@@ -67,7 +67,30 @@ impl<'a> Run<'a> {
 
     fn answer(&mut self) -> Result<bool, Error> {
         let now_ms = self.tools.clock.now_ms();
-        Ok(inbox::answer_requests(self.declared, self.store, now_ms)? > 0)
+        let has_answered = inbox::answer_requests(self.declared, self.store, now_ms)? > 0;
+        let repeating = self.repeating()?;
+        Ok(self.store.begin_repeats(&repeating, now_ms)? || has_answered)
+    }
+
+    /// Targets whose Cdns declare `repeat`.
+    fn repeating(&self) -> Result<Vec<TargetId>, Error> {
+        let mut targets = Vec::new();
+        let cdns = self.declared.cdns.values();
+        for cdn in cdns.filter(|cdn| !cdn.repeat_ms.is_empty()) {
+            targets.extend(self.store.target_id(cdn.provider.target())?);
+        }
+        Ok(targets)
+    }
+
+    /// When the first of what is to be sent again is due.
+    fn repeats_at_ms(&self) -> Result<Option<i64>, Error> {
+        let repeating = self.repeating()?;
+        if repeating.is_empty() {
+            return Ok(None);
+        }
+        let repeats = self.store.repeats()?.into_iter();
+        let declared = repeats.filter(|repeats| repeating.contains(&repeats.target));
+        Ok(declared.map(|repeats| repeats.next_ms).min())
     }
 
     /// Passes of planning and submitting, until one changes nothing.
@@ -162,7 +185,8 @@ impl<'a> Run<'a> {
         };
         let forgiven = self.tools.submitter.forgives_at_ms();
         let now_ms = self.tools.clock.now_ms();
-        let all = held.chain(refused).chain(forgiven);
+        let repeats = self.repeats_at_ms()?;
+        let all = held.chain(refused).chain(forgiven).chain(repeats);
         Ok(all.filter(|at_ms| *at_ms > now_ms).min())
     }
 

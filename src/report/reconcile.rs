@@ -10,7 +10,7 @@ use super::cure::Cure;
 use super::finding::Finding;
 use super::number::{counted, grouped, instant};
 use super::refused::{RefusalDocument, line};
-use super::verification::VerificationDocument;
+use super::verification::{RepeatsDocument, VerificationDocument};
 use super::{Body, FAILED, Report, Row, Sign, summary};
 use crate::manifest::{Place, Problem, distinct};
 use crate::plan::{Plan, SetPlan, TargetPlan};
@@ -49,6 +49,8 @@ pub struct Reconciled {
     pub cdns: Vec<CdnDocument>,
     /// Sets with anything to send, or refused, by name.
     pub sets: Vec<SetDocument>,
+    /// What is to be sent again later.
+    pub repeats: Vec<RepeatsDocument>,
     /// What is not sent because a CDN refused it.
     pub refusals: Vec<RefusalDocument>,
     /// In the order of files and lines.
@@ -119,6 +121,8 @@ pub struct Context {
     pub refusals: Vec<Refused>,
     /// By Cdn: when what is left may go.
     pub prospects: BTreeMap<String, Prospect>,
+    /// What is to be sent again later.
+    pub repeats: Vec<RepeatsDocument>,
     /// Found while declaring, expanding and approving.
     pub problems: Vec<Problem>,
     /// Milliseconds since the epoch.
@@ -131,6 +135,7 @@ pub fn report(outcome: &Outcome, context: Context) -> Report<Reconciled> {
         cost,
         cure,
         refusals,
+        repeats,
         mut prospects,
         problems,
         now_ms,
@@ -171,6 +176,7 @@ pub fn report(outcome: &Outcome, context: Context) -> Report<Reconciled> {
         is_cut_short: outcome.is_cut_short,
         cdns,
         sets,
+        repeats,
         refusals,
         problems: Finding::all(&problems),
     };
@@ -178,20 +184,24 @@ pub fn report(outcome: &Outcome, context: Context) -> Report<Reconciled> {
         title: "Reconcile",
         columns: vec!["what", "where", "items", "how"],
         rows,
-        notes: held(&outcome.left)
-            .chain(super::plan::choices(&outcome.left, &cure))
-            .chain(found(&wire.cdns))
-            .collect(),
-        summary: summary::of_run(&wire, cost, next_ms(&prospects)),
+        notes: notes(&outcome.left, &cure, &wire),
+        summary: summary::of_run(&wire, cost, summary::next_ms(&prospects)),
         problems,
     };
     Report { body, wire }
 }
 
-/// What was not seen to take effect.
-fn found(cdns: &[CdnDocument]) -> impl Iterator<Item = String> {
+/// What holds anything up, what was not seen to take effect, and what comes later.
+fn notes(left: &Plan, cure: &Cure, wire: &Reconciled) -> Vec<String> {
     let of = |cdn: &CdnDocument| Some(cdn.verification.as_ref()?.notes(&cdn.name));
-    cdns.iter().filter_map(of).flatten()
+    let found = wire.cdns.iter().filter_map(of).flatten();
+    let later = wire.repeats.iter().map(RepeatsDocument::note);
+    let choices = super::plan::choices(left, cure);
+    held(left)
+        .chain(choices)
+        .chain(found)
+        .chain(later)
+        .collect()
 }
 
 /// What is to be sent and has to wait.
@@ -375,13 +385,6 @@ fn cdn_row(cdn: &CdnDocument) -> Row {
         ],
         ..Row::default()
     }
-}
-
-/// When the first of the Cdns with something left may be called, where none
-/// may be at once.
-fn next_ms(prospects: &BTreeMap<String, Prospect>) -> Option<i64> {
-    let next = prospects.values().map(|prospect| prospect.next_ms);
-    next.min().flatten()
 }
 
 /// Cdns are called side by side: the slowest sets the time.

@@ -1,10 +1,13 @@
 //! The one line that a plan or a run comes to.
 
+use std::collections::BTreeMap;
+
 use super::cost::Cost;
 use super::number::{counted, duration, grouped, instant};
 use super::plan::{Context, waiting};
 use super::reconcile::Reconciled;
 use crate::plan::Plan;
+use crate::reconcile::estimate::Prospect;
 
 /// What is sent, what waits, and what is not sent whatever is approved.
 pub(super) fn of_plan(plan: &Plan, context: &Context) -> String {
@@ -104,4 +107,11 @@ fn stopped_early(wire: &Reconciled, next_ms: Option<i64>) -> String {
         ),
     };
     format!(" (stopped early; run again to go on{when}{rest})")
+}
+
+/// When the first of the Cdns with something left may be called, where none
+/// may be at once.
+pub(super) fn next_ms(prospects: &BTreeMap<String, Prospect>) -> Option<i64> {
+    let next = prospects.values().map(|prospect| prospect.next_ms);
+    next.min().flatten()
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::number::{counted, grouped, instant};
 use crate::batch::verify::Finding;
-use crate::state::ProbeRecord;
+use crate::state::{ProbeRecord, Repeats};
 
 /// URLs named for each finding, at most.
 const NAMED: usize = 3;
@@ -119,6 +119,46 @@ impl VerificationDocument {
             ));
         }
         notes
+    }
+}
+
+/// What was accepted and is to be sent again, as the Cdn's `repeat` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RepeatsDocument {
+    /// Name of the Cdn.
+    pub cdn: String,
+    /// Items, each as often as it is to be sent.
+    pub items: u64,
+    /// When the first are due.
+    pub next: String,
+    /// When the last are due.
+    pub last: String,
+}
+
+impl RepeatsDocument {
+    /// Of what is recorded for the target of the Cdn `name`.
+    pub fn of(name: &str, repeats: &Repeats) -> Self {
+        Self {
+            cdn: name.to_owned(),
+            items: repeats.items,
+            next: instant(repeats.next_ms),
+            last: instant(repeats.last_ms),
+        }
+    }
+
+    /// What is left, and who sends it.
+    pub fn note(&self) -> String {
+        let when = if self.next == self.last {
+            format!("at {}", self.next)
+        } else {
+            format!("from {} to {}", self.next, self.last)
+        };
+        format!(
+            "Sent again at {} {when}: {}, by `freshen run` or the first `freshen reconcile` after that.",
+            self.cdn,
+            counted(self.items, "URL"),
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 
 use super::ledger::{Head, bump, unsettle};
-use super::{Result, Store};
+use super::{Result, Store, repeat};
 use crate::digest::Key;
 use crate::plan::recorded::LedgerId;
 
@@ -24,6 +24,7 @@ impl Store {
             let mut items = 0;
             for (ledger, keys) in forced.iter().filter(|(_, keys)| !keys.is_empty()) {
                 force_keys(transaction, request, *ledger, keys)?;
+                repeat::forget_echoes(transaction, *ledger, keys)?;
                 items += keys.len();
             }
             let sql = "UPDATE request SET items = ? WHERE id = ?";

@@ -11,7 +11,7 @@ use crate::plan::recorded::{LedgerId, Refusal, TargetId};
 use super::forced::{self, Tried};
 use super::probe::{self, Looked, NewProbe};
 use super::records::{Records, TargetRecord, read_sealed, unknown, update_target};
-use super::{Result, StateError, Store, fold, front_coding, ledger, observe};
+use super::{Result, StateError, Store, fold, front_coding, ledger, observe, repeat};
 
 /// One step of submitting: what ended, what starts, and what it cost.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Step {
     pub send: Vec<BatchNo>,
     /// Targets as they are from now on.
     pub targets: Vec<TargetRecord>,
+    /// When what is accepted with these batches is to be sent again.
+    pub repeat_ms: BTreeMap<BatchNo, Vec<i64>>,
     /// What edges serve before the calls that follow.
     pub probes: Vec<NewProbe>,
     /// What they serve after others.
@@ -57,7 +59,8 @@ impl Store {
         let begins_past = self.begins_past && step.close.iter().any(is_accepted);
         self.write(|transaction| {
             for close in &step.close {
-                close_batch(transaction, close, now_ms)?;
+                let repeat_ms = step.repeat_ms.get(&close.no).map_or(&[][..], Vec::as_slice);
+                close_batch(transaction, close, repeat_ms, now_ms)?;
             }
             if begins_past {
                 observe::begin_past(transaction)?;
@@ -183,7 +186,7 @@ fn send_batch(conn: &Connection, no: BatchNo) -> Result<()> {
     }
 }
 
-fn close_batch(conn: &Connection, close: &Close, now_ms: i64) -> Result<()> {
+fn close_batch(conn: &Connection, close: &Close, repeat_ms: &[i64], now_ms: i64) -> Result<()> {
     let no = close.no.0;
     let sql = "SELECT target_id FROM batch WHERE no = ? AND closed_ms IS NULL";
     let target = conn
@@ -206,6 +209,7 @@ fn close_batch(conn: &Connection, close: &Close, now_ms: i64) -> Result<()> {
         for claim in &claims {
             accept(conn, target, close, claim)?;
         }
+        repeat::accepted(conn, target, &claims, repeat_ms)?;
     }
     // What was asked for has been tried: asking again is a new request.
     for claim in &claims {

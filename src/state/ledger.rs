@@ -13,7 +13,7 @@ use super::bucket::{self, Edits};
 use super::fold::{claimed, fold, overlay_of};
 use super::forced::{forced, unforce};
 use super::records::{Records, read_sealed, unknown};
-use super::{Result, StateError, Store, departed, forget, observe};
+use super::{ADHOC, Result, StateError, Store, departed, forget, observe};
 
 /// The kind of event that tells of entries recorded without being sent.
 pub const ADOPTED: &str = "adopted";
@@ -357,6 +357,14 @@ pub(super) fn drop_keys(conn: &Connection, ledger: LedgerId, mut keys: Vec<Key>)
     head.edit(conn, edits)?;
     unforce(conn, ledger, &keys)?;
     bump(conn, &head)
+}
+
+/// Whether a ledger is that of the built-in set.
+pub(super) fn is_adhoc(conn: &Connection, ledger: LedgerId) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM ledger l JOIN asset_set s ON s.id = l.set_id
+        WHERE l.id = ? AND s.name = ?)";
+    let mut statement = conn.prepare_cached(sql)?;
+    Ok(statement.query_row(params![ledger.0, ADHOC], |row| row.get(0))?)
 }
 
 pub(super) fn unsettle(conn: &Connection, ledger: LedgerId) -> Result<()> {

@@ -24,6 +24,7 @@ mod lock;
 mod observe;
 mod probe;
 mod records;
+mod repeat;
 mod request;
 mod room;
 mod schema;
@@ -42,10 +43,14 @@ pub use lock::{Holder, holder};
 pub use observe::{Observation, Seen};
 pub use probe::{Looked, NewProbe, OpenProbe, ProbeRecord};
 pub use records::{Halt, Meta, Records, TargetRecord};
+pub use repeat::Repeats;
 pub use request::{NewRequest, Request, Scope, Suspension, ask};
 pub use room::{Room, room};
 pub use store::{Reader, Store};
 pub use transfer::{check, export};
+
+/// The built-in set of URLs that no manifest declares.
+pub const ADHOC: &str = "adhoc";
 
 /// What every call into the store comes to.
 pub type Result<T, E = StateError> = std::result::Result<T, E>;

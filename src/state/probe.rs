@@ -10,15 +10,14 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::forced::force_keys;
 use super::journal::read_claims;
+use super::ledger::is_adhoc;
 use super::records::Records;
+use super::repeat::{self, NOBODY};
 use super::{Result, StateError};
 use crate::batch::journal::{BatchNo, Claim};
 use crate::batch::verify::{Finding, Sight, Step, Watch};
 use crate::digest::{ItemKind, Key};
 use crate::plan::recorded::{LedgerId, TargetId};
-
-/// Nobody asked for it: an edge that stayed stale, or `repeat`.
-const NOBODY: i64 = 0;
 
 /// An item that is looked at, as its batch is about to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,9 +86,8 @@ pub struct ProbeRecord {
 impl Records {
     /// Accepted items that are looked after, by when they are next.
     pub fn open_probes(&self) -> Result<Vec<OpenProbe>> {
-        let sql =
-            "SELECT id, target_id, item, due_ms, before, accepted_ms, until_ms, looks, is_again
-            FROM probe WHERE state = 'looking' ORDER BY due_ms, id";
+        let sql = "SELECT id, target_id, item, due_ms, before, accepted_ms, until_ms, looks,
+            is_again OR ledger_id IS NULL FROM probe WHERE state = 'looking' ORDER BY due_ms, id";
         let mut statement = self.connection().prepare_cached(sql)?;
         let mut rows = statement.query([])?;
         let mut open = Vec::new();
@@ -192,9 +190,12 @@ impl Records {
 pub(super) fn insert(conn: &Connection, probe: &NewProbe) -> Result<()> {
     let key = Key::of(ItemKind::Url, probe.item.as_bytes());
     let claims = read_claims(conn, probe.batch)?;
-    let Some(ledger) = claims.iter().find(|claim| holds(claim, key)) else {
-        return Ok(());
-    };
+    let mut ledger = None;
+    for claim in claims.iter().filter(|claim| holds(claim, key)) {
+        if !is_adhoc(conn, claim.ledger)? {
+            ledger = Some(claim.ledger.0);
+        }
+    }
     let sql = "UPDATE probe SET is_last = 0,
             state = iif(state IN ('looking', 'again'), 'dropped', state)
         WHERE target_id = ? AND key = ? AND is_last = 1";
@@ -207,7 +208,7 @@ pub(super) fn insert(conn: &Connection, probe: &NewProbe) -> Result<()> {
     conn.prepare_cached(sql)?.execute(params![
         probe.batch.0,
         probe.target.0,
-        ledger.ledger.0,
+        ledger,
         bytes,
         probe.item,
         i64::try_from(probe.timeout_ms).unwrap_or(i64::MAX),
@@ -289,11 +290,15 @@ pub(super) fn looked(conn: &Connection, looked: &Looked, now_ms: i64) -> Result<
                 looked.after.as_ref().err(),
                 looked.after.as_ref().ok().map(to_json),
             ],
-            |row| Ok((LedgerId(row.get(0)?), row.get(1).map(Key::from_bytes)?)),
+            |row| {
+                let ledger: Option<i64> = row.get(0)?;
+                Ok((ledger.map(LedgerId), row.get(1).map(Key::from_bytes)?))
+            },
         )
         .optional()?;
     match changed {
-        Some((ledger, key)) if looked.step == Step::SendAgain => {
+        Some((Some(ledger), key)) if looked.step == Step::SendAgain => {
+            repeat::echo_current(conn, ledger, key)?;
             force_keys(conn, NOBODY, ledger, &[key])
         }
         _ => Ok(()),
@@ -318,6 +323,7 @@ fn read_open(row: &Row) -> Result<OpenProbe> {
             accepted_ms: row.get(5)?,
             until_ms: row.get(6)?,
             looks: row.get(7)?,
+            // What no manifest declares cannot be had a second time.
             is_again: row.get(8)?,
         },
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::digest::Digest;
 use crate::plan::recorded::{LedgerId, RecordedLedger, RecordedSet, Refusal, SetId, TargetId};
@@ -92,6 +92,14 @@ impl Records {
         Ok(self
             .connection
             .pragma_query_value(None, pragma, |row| row.get(0))?)
+    }
+
+    /// The row of a target, where it has one.
+    pub fn target_id(&self, identity: &str) -> Result<Option<TargetId>> {
+        let sql = "SELECT id FROM target WHERE identity = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let id = statement.query_row([identity], |row| row.get(0).map(TargetId));
+        Ok(id.optional()?)
     }
 
     pub(super) fn connection(&self) -> &Connection {

@@ -57,12 +57,13 @@ INSERT INTO approval SELECT ledger_id, plan, 0, entries, digest, expires_ms FROM
 DROP TABLE approval_2;
 ";
 
-/// From format 4 on: what an edge served before a call and after it. The last
-/// row of each item at a target is the one that counts (`is_last`).
+/// From format 4 on: what an edge served before a call and after it, where the
+/// last row of each item at a target is the one that counts (`is_last`); and what
+/// is to be sent again later.
 const PROBES: &str = "
 CREATE TABLE probe(
     id INTEGER PRIMARY KEY AUTOINCREMENT, batch_no INTEGER NOT NULL, target_id INTEGER NOT NULL,
-    ledger_id INTEGER NOT NULL, key BLOB NOT NULL, item TEXT NOT NULL, state TEXT NOT NULL,
+    ledger_id INTEGER, key BLOB NOT NULL, item TEXT NOT NULL, state TEXT NOT NULL,
     is_last INTEGER NOT NULL, timeout_ms INTEGER NOT NULL, before TEXT, after TEXT,
     accepted_ms INTEGER, due_ms INTEGER, until_ms INTEGER, looks INTEGER NOT NULL,
     is_again INTEGER NOT NULL, judged_ms INTEGER, message TEXT
@@ -70,6 +71,14 @@ CREATE TABLE probe(
 CREATE INDEX probe_open ON probe(target_id, key) WHERE state IN ('sent', 'looking', 'again');
 CREATE INDEX probe_last ON probe(target_id, key) WHERE is_last = 1;
 CREATE INDEX probe_batch ON probe(batch_no);
+CREATE TABLE repeat(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, target_id INTEGER NOT NULL, ledger_id INTEGER NOT NULL,
+    due_ms INTEGER NOT NULL, entries BLOB NOT NULL, digest BLOB NOT NULL
+) STRICT;
+CREATE INDEX repeat_due ON repeat(target_id, due_ms);
+CREATE TABLE echo(
+    ledger_id INTEGER NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (ledger_id, entry)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Format 1. Numbers come from AUTOINCREMENT wherever something else may still name a

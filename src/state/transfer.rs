@@ -14,7 +14,7 @@ use super::{Reader, Result, StateError, Store, journal, request, schema, store};
 
 /// In this order everything is taken over by [`Store::import`], but for what is
 /// known of files, which may be those of another machine.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 17] = [
     "meta",
     "target",
     "asset_set",
@@ -29,6 +29,9 @@ const TABLES: [&str; 14] = [
     "request",
     "suspension",
     "event",
+    "probe",
+    "repeat",
+    "echo",
 ];
 
 /// Copies the state at `path` to a new file `to`, as of one moment, also
@@ -163,12 +166,14 @@ fn refused(from: &Path, why: &str) -> StateError {
 fn take_over(conn: &rusqlite::Transaction) -> Result<()> {
     for table in TABLES {
         conn.execute(&format!("DELETE FROM main.{table}"), [])?;
-        // Older formats have fewer columns; what is missing has a default.
+        // Older formats have fewer columns, which have defaults, and tables.
         let sql = "SELECT group_concat('\"' || name || '\"') FROM pragma_table_info(?, 'source')";
-        let columns: String = conn.query_row(sql, [table], |row| row.get(0))?;
-        let sql =
-            format!("INSERT INTO main.{table}({columns}) SELECT {columns} FROM source.{table}");
-        conn.execute(&sql, [])?;
+        let columns: Option<String> = conn.query_row(sql, [table], |row| row.get(0))?;
+        if let Some(columns) = columns {
+            let sql =
+                format!("INSERT INTO main.{table}({columns}) SELECT {columns} FROM source.{table}");
+            conn.execute(&sql, [])?;
+        }
     }
     conn.execute("DELETE FROM main.sqlite_sequence", [])?;
     conn.execute(

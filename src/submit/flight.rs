@@ -10,6 +10,7 @@ use super::engine::Submitter;
 use super::observer::{CallEnd, Observer};
 use super::outbound::Outbound;
 use crate::batch::Ticket;
+use crate::batch::journal::Outcome;
 use crate::batch::lane::{HaltKind, Settled};
 use crate::batch::verdict::{Reason, Verdict};
 use crate::batch::verify::Sight;
@@ -123,6 +124,14 @@ impl Submitter {
                 outbound.delivered(ticket, delivery, now_ms, random)
             }
         };
+        let accepted = settled.close.as_ref();
+        let accepted = accepted.filter(|close| matches!(close.outcome, Outcome::Accepted { .. }));
+        if let Some(close) = accepted.filter(|_| !outbound.repeat_ms.is_empty()) {
+            let delays = outbound.repeat_ms.iter();
+            let due_ms = delays.map(|delay_ms| now_ms.saturating_add_unsigned(*delay_ms));
+            let due_ms = due_ms.collect();
+            self.step.repeat_ms.insert(close.no, due_ms);
+        }
         self.step.close.extend(settled.close);
         if self.outdated.contains(&target) {
             // Whether its parts are still wanted is for the next plan to say.

@@ -26,6 +26,8 @@ pub struct Outbound {
     pub lane: Lane,
     /// Whether what it serves is looked at.
     pub verify: Option<Verify>,
+    /// Milliseconds from an acceptance to sending again, each.
+    pub repeat_ms: Vec<u64>,
 }
 
 impl Outbound {

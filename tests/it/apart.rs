@@ -258,6 +258,7 @@ fn defective(store: &mut Store) -> Outbound {
         facts: Facts::new(),
         lane,
         verify: None,
+        repeat_ms: Vec::new(),
     }
 }
 

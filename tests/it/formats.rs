@@ -6,8 +6,12 @@ use std::fs;
 use crate::flows::plan_id;
 use crate::world::{World, items};
 
-/// Makes a state of format 3 one of format 2: nobody knows who asked.
+/// Makes a state one of format 2: nothing is looked at, and nobody knows who
+/// asked.
 const FORMAT_2: &str = "
+    DROP TABLE probe;
+    DROP TABLE repeat;
+    DROP TABLE echo;
     DROP INDEX request_parent;
     ALTER TABLE request DROP COLUMN parent;
     ALTER TABLE request DROP COLUMN items;

@@ -320,7 +320,7 @@ fn a_file_gives_back_the_space_of_history_that_is_past_keeping() {
     let home = Home::new();
     let mut store = home.open();
     let id = adopt(&mut store, "spring", &["a@1"]);
-    for batch in 0..100 {
+    for batch in 0..150 {
         let list: Vec<String> = (0..500).map(|n| format!("{batch}-{n}@1")).collect();
         let list: Vec<&str> = list.iter().map(String::as_str).collect();
         let batch = open(&mut store, id, &list);

@@ -10,7 +10,7 @@ use freshen::reconcile::Outcome;
 use freshen::sandbox::{Failure, Faults, Options, Rule, Sandbox};
 use freshen::state::Store;
 
-use crate::site::{Site, UNLIMITED, invalidations};
+use crate::site::{START_MS, Site, UNLIMITED, invalidations};
 use crate::world::World;
 
 const VERIFY: &str = "verify: { timeout: 1m }";
@@ -326,4 +326,76 @@ fn what_was_found_is_told_by_every_command() {
         (&1.into(), &0.into())
     );
     assert_eq!(found["doubtful"][0]["url"], url);
+}
+
+#[test]
+fn an_origin_that_publishes_late_is_mended_by_a_repeat() {
+    let mut stage = Stage::new(&[VERIFY, "repeat: [2m, 15m]"]);
+    stage.sandbox.upload("a", "new");
+    let outcome = stage.finds(&[Finding::Unchanged]);
+    let due_ms = |outcome: &Outcome| outcome.due_ms.map(|due_ms| due_ms - START_MS);
+    assert_eq!(due_ms(&outcome), Some(120_000));
+    assert!(stage.sandbox.publish("a"));
+    assert_eq!(stage.visit("a"), "old", "the edge has the old bytes again");
+    stage.finds(&[]);
+    stage.site.clock.advance(120_000);
+    let outcome = stage.finds(&[Finding::Verified]);
+    assert_eq!(stage.visit("a"), "new");
+    assert_eq!(due_ms(&outcome), Some(900_000));
+    stage.site.clock.advance(900_000);
+    let outcome = stage.finds(&[Finding::Unchanged]);
+    assert_eq!(due_ms(&outcome), None, "a repeat asks for no repeats");
+    assert_eq!(invalidations(&stage.sandbox).len(), 3);
+    stage.site.clock.advance(3_600_000);
+    stage.reconcile();
+    assert_eq!(invalidations(&stage.sandbox).len(), 3);
+}
+
+#[test]
+fn a_repeat_is_dropped_once_a_newer_mark_was_accepted() {
+    let mut stage = Stage::new(&["repeat: 2m"]);
+    stage.reconcile();
+    stage.site.clock.advance(60_000);
+    stage.revise("2");
+    let outcome = stage.reconcile();
+    assert_eq!(outcome.due_ms, Some(START_MS + 120_000));
+    stage.site.clock.advance(60_000);
+    let outcome = stage.reconcile();
+    assert_eq!(
+        invalidations(&stage.sandbox).len(),
+        2,
+        "the older one is not sent"
+    );
+    assert_eq!(outcome.due_ms, Some(START_MS + 180_000));
+    stage.site.clock.advance(60_000);
+    stage.reconcile();
+    assert_eq!(invalidations(&stage.sandbox).len(), 3);
+}
+
+#[test]
+fn what_is_sent_again_for_a_stale_edge_asks_for_no_repeats() {
+    let mut stage = Stage::new(&[VERIFY, "repeat: 30m"]);
+    stage.publish("a", "new");
+    stage.sandbox.fail(Failure::NoEffect, Some(1));
+    stage.finds(&[Finding::Verified]);
+    assert_eq!(stage.store.repeats().unwrap()[0].items, 1);
+}
+
+#[test]
+fn repeats_outlast_the_process_and_are_told_of() {
+    let world = World::new("repeat: [0s, 1h]");
+    world.set("set", "  assets: [a]");
+    let said = world.ends(0, &["reconcile", "--bootstrap", "invalidate"]);
+    assert!(said.contains("Sent again at dynamic-media"), "{said}");
+    let said = world.ends(0, &["status"]);
+    assert!(said.contains("Sent again at dynamic-media"), "{said}");
+    assert_eq!(world.sends(0).len() + world.accepted().len(), 2);
+    assert_eq!(world.sends(0).len(), 0, "the other is due in an hour");
+    let said = world.ends(0, &["status"]);
+    assert!(said.contains(": 1 URL, by"), "{said}");
+    world.ends(0, &["state", "check"]);
+    world.ends(0, &["state", "export", "copy.db"]);
+    world.ends(0, &["--state", "other.db", "state", "import", "copy.db"]);
+    let said = world.ends(0, &["--state", "other.db", "status"]);
+    assert!(said.contains(": 1 URL, by"), "{said}");
 }

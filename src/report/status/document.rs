@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::report::condition::Condition;
 use crate::report::finding::Finding;
 use crate::report::target::TargetDocument;
+use crate::report::verification::RepeatsDocument;
 
 /// `freshen.status/v1`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -22,6 +23,8 @@ pub struct StatusDocument {
     pub sets: Vec<SetDocument>,
     /// Targets that cannot be called now, refused URLs, or are looked at.
     pub targets: Vec<TargetDocument>,
+    /// What is to be sent again later.
+    pub repeats: Vec<RepeatsDocument>,
     /// What is held back until it is resumed.
     pub suspensions: Vec<String>,
     /// Requests that nobody has answered yet.

@@ -6,16 +6,17 @@ mod document;
 
 use super::condition::{Condition, Standing};
 use super::finding::Finding;
-use super::history::{in_short, outcome};
+use super::history::{in_short, named, outcome};
 use super::number::{counted, duration, grouped, instant};
 use super::target::{TargetDocument, target, target_row};
+use super::verification::RepeatsDocument;
 use super::{Body, Report, Row};
 use crate::manifest::Problem;
 use crate::plan::Plan;
 use crate::plan::recorded::{LedgerId, RecordedLedger, RecordedSet};
 use crate::reconcile::asks::ADHOC;
 use crate::reconcile::bearing::Bearing;
-use crate::state::{BatchRecord, Holder, ProbeRecord, Request, Scope, Suspension};
+use crate::state::{BatchRecord, Holder, ProbeRecord, Repeats, Request, Scope, Suspension};
 
 pub use document::{SetDocument, StatusDocument};
 
@@ -49,6 +50,8 @@ pub struct Recorded {
     pub targets: Vec<Bearing>,
     /// By identity of the target: what it was last seen to serve.
     pub probes: BTreeMap<String, Vec<ProbeRecord>>,
+    /// What is to be sent again later.
+    pub repeats: Vec<Repeats>,
     /// What is held back.
     pub suspensions: Vec<Suspension>,
     /// Unanswered.
@@ -81,6 +84,7 @@ pub fn report(recorded: &Recorded) -> Report<StatusDocument> {
         let found = target.verification.as_ref();
         found.map_or_else(Vec::new, |found| found.notes(cdn))
     }));
+    notes.extend(wire.repeats.iter().map(RepeatsDocument::note));
     let sets: BTreeSet<&str> = wire.sets.iter().map(|set| set.name.as_str()).collect();
     let is_fresh = |set: &&SetDocument| set.condition == Condition::Fresh;
     let fresh = wire.sets.iter().filter(is_fresh).count();
@@ -111,10 +115,22 @@ fn document(recorded: &Recorded) -> StatusDocument {
         holder: recorded.holder.as_ref().map(ToString::to_string),
         sets: sets(recorded),
         targets: targets.filter(TargetDocument::is_worth_telling).collect(),
+        repeats: repeats(recorded),
         suspensions: recorded.suspensions.iter().map(suspension).collect(),
         requests: recorded.requests.iter().map(request).collect(),
         problems: Finding::all(&recorded.problems),
     }
+}
+
+/// What is to be sent again at each target that has a row.
+fn repeats(recorded: &Recorded) -> Vec<RepeatsDocument> {
+    let of = |repeats: &Repeats| {
+        let mut bearings = recorded.targets.iter();
+        let bearing = bearings.find(|bearing| bearing.target.id == repeats.target)?;
+        let name = named(&bearing.target.identity, &recorded.names);
+        Some(RepeatsDocument::of(&name, repeats))
+    };
+    recorded.repeats.iter().filter_map(of).collect()
 }
 
 /// Every set at every target, whether it is recorded, planned or both.
