@@ -63,6 +63,15 @@ impl Sight {
         is_fetched && !told.contains("hit")
     }
 
+    /// Whether it is the same answer but for its headers.
+    pub fn has_bytes_of(&self, other: &Self) -> bool {
+        let lengths = self.length.zip(other.length);
+        self.status == other.status
+            && self.body.is_some()
+            && self.body == other.body
+            && lengths.is_none_or(|(one, other)| one == other)
+    }
+
     /// Whether another validator, or other bytes, are served than in `other`.
     pub fn differs(&self, other: &Self) -> bool {
         let differ = |one: &Option<String>, other: &Option<String>| {
@@ -76,6 +85,39 @@ impl Sight {
             || differ(&self.modified, &other.modified)
             || differ(&self.body, &other.body)
             || lengths.is_some_and(|(one, other)| one != other)
+    }
+}
+
+/// How what an edge serves now stands to what its origin does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The same bytes.
+    Same,
+    /// The same bytes, which are those from before the item was last sent.
+    OriginNotUpdated,
+    /// Other bytes.
+    EdgeOlder,
+    /// One of them is not known.
+    Unknown,
+}
+
+impl Standing {
+    /// Compares by bytes alone: validators of an origin are not always those
+    /// of its edge.
+    pub fn of(edge: Option<&Sight>, origin: Option<&Sight>, before: Option<&Sight>) -> Self {
+        let Some((edge, origin)) = edge.zip(origin) else {
+            return Self::Unknown;
+        };
+        if !edge.is_usable() || !origin.is_usable() {
+            return Self::Unknown;
+        }
+        if !edge.has_bytes_of(origin) {
+            return Self::EdgeOlder;
+        }
+        match before {
+            Some(before) if edge.has_bytes_of(before) => Self::OriginNotUpdated,
+            _ => Self::Same,
+        }
     }
 }
 
@@ -324,6 +366,41 @@ mod tests {
             let mut after = before.clone();
             change(&mut after);
             assert_eq!(after.differs(&before), expected, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn an_edge_stands_to_its_origin_by_bytes() {
+        let body = |body: &str| Sight {
+            status: 200,
+            body: Some(body.to_owned()),
+            etag: Some(format!("{body}-{}", body.len())),
+            ..Sight::default()
+        };
+        let (old, new) = (body("old"), body("new"));
+        let other_etag = Sight {
+            etag: Some("other".to_owned()),
+            ..body("new")
+        };
+        let ill = Sight {
+            status: 502,
+            ..body("new")
+        };
+        for (edge, origin, before, expected) in [
+            (Some(&new), Some(&other_etag), Some(&old), Standing::Same),
+            (Some(&new), Some(&new), None, Standing::Same),
+            (Some(&old), Some(&new), Some(&old), Standing::EdgeOlder),
+            (
+                Some(&old),
+                Some(&old),
+                Some(&old),
+                Standing::OriginNotUpdated,
+            ),
+            (Some(&old), None, Some(&old), Standing::Unknown),
+            (Some(&old), Some(&ill), None, Standing::Unknown),
+            (None, Some(&new), None, Standing::Unknown),
+        ] {
+            assert_eq!(Standing::of(edge, origin, before), expected);
         }
     }
 

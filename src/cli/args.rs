@@ -245,6 +245,9 @@ pub(super) struct Explain {
     /// A URL as a browser shows it, or an asset's id
     #[arg(value_name = "URL|ASSET")]
     pub(super) subject: String,
+    /// Fetch it now, through the edge and from the Cdn's `origin`, and compare
+    #[arg(long)]
+    pub(super) fetch: bool,
 }
 
 /// `invalidate`.

@@ -101,6 +101,8 @@ pub struct Cdn {
     pub suspend: bool,
     /// Whether what it serves is looked at.
     pub verify: Option<Verify>,
+    /// Scheme, host and port of what the edge fetches from, where declared.
+    pub origin: Option<String>,
     /// Milliseconds from an acceptance to sending again, each.
     pub repeat_ms: Vec<u64>,
     /// Of what the manifest says: a change lifts refusals.
@@ -334,6 +336,7 @@ fn declare_cdn(manifest: &Manifest<CdnSpec>, provider: Arc<dyn Provider>) -> Cdn
         settle_ms: spec.settle_ms,
         suspend: spec.suspend,
         verify: spec.verify,
+        origin: spec.origin.clone(),
         repeat_ms: spec.repeat_ms.clone(),
         digest: manifest.document.digest,
         place: manifest.place(&[Step::Key("metadata"), Step::Key("name")]),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::node::{Document, Node};
 use super::problem::Problem;
-use super::scalar::{Duration, Formed, Rate};
+use super::scalar::{Duration, Formed, Rate, Server};
 use super::spec::{CdnSpec, Fold, Granularity, RateLimit, Step, Verify};
 use super::wire::{OneOrMany, Text, texts};
 
@@ -36,6 +36,10 @@ pub(super) struct CdnWire {
     /// reports whether it took effect. Of use where this Cdn is what visitors
     /// meet: with another in front of it, that one's copies are seen.
     verify: Option<VerifyWire>,
+    /// Where the edge fetches from, such as `https://origin.example.com`: what
+    /// `explain --fetch` compares with. It is asked by this name, for the same
+    /// path and query.
+    origin: Option<Formed<Server>>,
     /// What was accepted is sent again so much later, such as `[2m, 15m]`: for
     /// origins that publish after the manifest says so.
     repeat: Option<OneOrMany<Formed<Duration>>>,
@@ -137,6 +141,7 @@ pub(super) fn to_spec(wire: CdnWire, provider: &str, block: &Node) -> CdnSpec {
         concurrency: wire.concurrency.unwrap_or(1),
         settle_ms: wire.settle.map_or(SETTLE_MS, |settle| settle.0.ms),
         suspend: wire.suspend.unwrap_or(false),
+        origin: wire.origin.map(|origin| origin.0.url),
         repeat_ms: to_delays(wire.repeat),
         verify: wire.verify.as_ref().map(to_verify),
     }

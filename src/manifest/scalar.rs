@@ -66,6 +66,8 @@ impl<'de, F: Form> Deserialize<'de> for Formed<F> {
 pub enum Format {
     /// [`Duration`].
     Duration,
+    /// [`Server`].
+    Server,
     /// [`Rate`].
     Rate,
     /// [`Time`].
@@ -77,8 +79,9 @@ pub enum Format {
 }
 
 impl Format {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Duration,
+        Self::Server,
         Self::Rate,
         Self::Time,
         Self::Share,
@@ -88,6 +91,7 @@ impl Format {
     fn name(self) -> &'static str {
         match self {
             Self::Duration => "freshen-duration",
+            Self::Server => "freshen-server",
             Self::Rate => "freshen-rate",
             Self::Time => "freshen-time",
             Self::Share => "freshen-share",
@@ -104,6 +108,7 @@ impl Format {
     pub(super) fn check(self, text: &str) -> Result<(), Expected> {
         match self {
             Self::Duration => Duration::parse(text).map(drop),
+            Self::Server => Server::parse(text).map(drop),
             Self::Rate => Rate::parse(text).map(drop),
             Self::Time => Time::parse(text).map(drop),
             Self::Share => Share::parse(text).map(drop),
@@ -145,6 +150,35 @@ impl Form for Duration {
             return Err(Expected("a duration of at most 10 years"));
         }
         Ok(Self { ms })
+    }
+}
+
+/// Scheme, host and port of a server, such as `https://origin.example.com`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// As written, without a slash at its end.
+    pub url: String,
+}
+
+impl Server {
+    const EXPECTED: Expected = Expected("a server such as https://origin.example.com");
+}
+
+impl Form for Server {
+    const FORMAT: Format = Format::Server;
+    const PATTERN: Option<&str> = Some("^https?://[^/?#@]+/?$");
+
+    fn parse(text: &str) -> Result<Self, Expected> {
+        let url = text.strip_suffix('/').unwrap_or(text);
+        let parsed = url::Url::parse(url).map_err(|_| Self::EXPECTED)?;
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        let is_bare = !rest.is_empty() && !rest.contains(['/', '?', '#', '@']);
+        if !matches!(parsed.scheme(), "http" | "https") || !is_bare {
+            return Err(Self::EXPECTED);
+        }
+        Ok(Self {
+            url: url.to_owned(),
+        })
     }
 }
 

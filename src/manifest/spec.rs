@@ -60,6 +60,8 @@ pub struct CdnSpec {
     pub suspend: bool,
     /// `verify`: whether what it serves is looked at before and after.
     pub verify: Option<Verify>,
+    /// `origin`: scheme, host and port.
+    pub origin: Option<String>,
     /// `repeat`: milliseconds from an acceptance to sending again, each.
     pub repeat_ms: Vec<u64>,
 }

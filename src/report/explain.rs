@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::fetched::FetchedDocument;
 use super::number::counted;
 use super::{Body, Report, Row, Sign, URLS_REFUSED};
 
@@ -26,6 +27,9 @@ pub struct Explained {
     pub sent: Vec<String>,
     /// Every URL found, at each Cdn of each set that yields it.
     pub urls: Vec<UrlDocument>,
+    /// What is served now, where `--fetch` asked for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<FetchedDocument>,
     /// The command to run next.
     pub next: String,
 }
@@ -196,6 +200,7 @@ pub fn report(
         obstacles,
         sent,
         urls,
+        fetched: Vec::new(),
     };
     let sent = wire.sent.iter().map(|sent| format!("Last sent {sent}."));
     let body = Body {

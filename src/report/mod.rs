@@ -19,6 +19,7 @@ pub mod doctor;
 pub mod escape;
 pub mod excerpt;
 pub mod explain;
+pub mod fetched;
 pub mod finding;
 pub mod github;
 pub mod history;

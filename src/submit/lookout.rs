@@ -75,7 +75,7 @@ impl Lookout {
     }
 
     /// Looks at all of `urls`, in their order, for no longer than `limit`.
-    pub(super) async fn look_at_all(
+    pub async fn look_at_all(
         self,
         urls: Vec<String>,
         now_ms: i64,

@@ -399,3 +399,98 @@ fn repeats_outlast_the_process_and_are_told_of() {
     let said = world.ends(0, &["--state", "other.db", "status"]);
     assert!(said.contains(": 1 URL, by"), "{said}");
 }
+
+/// A world whose URL is at one sandbox and whose `origin` is another; what the
+/// edge, the origin and both serve is up to the test.
+fn two_sides(is_declared: bool) -> (World, Sandbox, String) {
+    let origin = Sandbox::start(Options::default()).unwrap();
+    let spec = format!("origin: '{}'", origin.url());
+    let world = World::new(if is_declared { &spec } else { "" });
+    world.sandbox.upload("a", "old");
+    world.sandbox.publish("a");
+    let url = format!("{}/is/image/AcmeCorp/a?$product$", world.sandbox.url());
+    world.set("set", &format!("  urls: ['{url}']"));
+    world.ends(0, &["reconcile", "--bootstrap", "adopt"]);
+    (world, origin, url)
+}
+
+#[test]
+fn explain_compares_the_edge_with_its_origin() {
+    let (world, origin, url) = two_sides(true);
+    let command = format!("Next: freshen invalidate --url '{url}'");
+    origin.upload("a", "new");
+    origin.publish("a");
+    let said = world.ends(4, &["explain", &url, "--fetch"]);
+    assert!(
+        said.contains("x The edge has other bytes than the origin"),
+        "{said}"
+    );
+    assert!(said.trim_end().ends_with(&command), "{said}");
+    let json = world.ends(4, &["explain", &url, "--fetch", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["fetched"][0]["standing"], "edgeOlder");
+    assert_eq!(json["fetched"][0]["origin"]["status"], 200);
+    assert_eq!(origin.visits(), 2);
+
+    origin.upload("a", "old");
+    origin.publish("a");
+    // The other sandbox has a cache of its own, which knows nothing of this one.
+    let undeclared = url.replace("product", "other");
+    let said = world.ends(0, &["explain", &undeclared, "--fetch"]);
+    assert!(said.contains("= The edge has the origin's bytes"), "{said}");
+    let visits = world.sandbox.visits();
+    world.ends(0, &["explain", &url]);
+    assert_eq!(world.sandbox.visits(), visits, "nobody asked to fetch");
+}
+
+#[test]
+fn explain_says_what_it_cannot_tell_without_an_origin() {
+    let (world, origin, url) = two_sides(false);
+    let said = world.ends(0, &["explain", &url, "--fetch"]);
+    assert!(said.contains("the Cdn declares no `origin`"), "{said}");
+    assert!(said.contains("Age 0, MISS"), "{said}");
+    assert_eq!(origin.visits(), 0);
+    assert_eq!(
+        world.sandbox.visits(),
+        1,
+        "no query that gets past the cache"
+    );
+}
+
+#[test]
+fn explain_tells_an_origin_that_was_not_updated() {
+    let world = World::new("settle: 2s");
+    world.sandbox.upload("a", "old");
+    world.sandbox.publish("a");
+    let origin = format!(
+        "settle: 2s\n  verify: {{}}\n  origin: '{}'",
+        world.sandbox.url()
+    );
+    world.write("manifests/cdn.yaml", &world.cdn("dynamic-media", &origin));
+    let url = format!("{}/is/image/AcmeCorp/a", world.sandbox.url());
+    world.set("set", &format!("  urls: ['{url}']"));
+    world.ends(0, &["reconcile", "--bootstrap", "invalidate"]);
+    let said = world.ends(0, &["explain", &url, "--fetch"]);
+    assert!(
+        said.contains("! The origin itself is not updated"),
+        "{said}"
+    );
+    assert!(
+        said.contains("Next: publish it at the origin first, then: freshen inv"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_origin_is_a_server_and_nothing_more() {
+    for origin in [
+        "origin.example.com",
+        "https://o.example/path",
+        "https://u:p@o.example",
+        "ftp://o",
+    ] {
+        let world = World::new(&format!("origin: '{origin}'"));
+        let said = world.ends(4, &["validate"]);
+        assert!(said.contains("a server such as"), "{origin}: {said}");
+    }
+}

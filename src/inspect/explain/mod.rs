@@ -4,6 +4,7 @@ mod absent;
 mod obstacle;
 mod past;
 mod search;
+mod wanted;
 
 use super::Moment;
 use crate::declare::Declared;
@@ -12,6 +13,7 @@ use crate::report::explain::{Asked, Explained, Found, State, UrlDocument, report
 use crate::state::{Holder, Records, StateError};
 use past::Past;
 use search::{expanded, near, search, written};
+pub use wanted::{Wanted, wanted};
 
 /// What is known, and whether that is all there is to know.
 #[derive(Debug)]
