@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 use freshen::batch::verify::Finding;
 use freshen::reconcile::Outcome;
+use freshen::reconcile::asks::Ask;
+use freshen::reconcile::forcing::Selection;
 use freshen::sandbox::{Failure, Faults, Options, Rule, Sandbox};
 use freshen::state::Store;
+use freshen::submit::clock::Clock as _;
 
 use crate::site::{START_MS, Site, UNLIMITED, invalidations};
 use crate::world::World;
@@ -80,6 +83,16 @@ impl Stage {
 
     pub(crate) fn reconcile(&mut self) -> Outcome {
         self.site.reconcile(&mut self.store)
+    }
+
+    /// Asks for these URLs to be sent again.
+    fn invalidate(&mut self, urls: &[String]) {
+        let selection = Selection {
+            urls: Some(urls.to_vec()),
+            ..Selection::default()
+        };
+        let row = Ask::Invalidate(selection).row("a test");
+        self.store.ask(&row, self.site.clock.now_ms()).unwrap();
     }
 
     fn finds(&mut self, expected: &[Finding]) -> Outcome {
@@ -219,6 +232,61 @@ fn an_edge_that_never_answers_holds_nothing_up_for_long() {
         started.elapsed()
     );
     assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn many_urls_of_an_edge_that_never_answers_hold_up_one_batch_once() {
+    let (host, asked) = answering(None);
+    let spec = ["verify: {}", "batch: { maxUrls: 24 }"];
+    let mut stage = Stage::new(&spec);
+    let name = |n: usize| format!("'{host}/is/image/AcmeCorp/n{n}'");
+    let names: Vec<String> = (0..48).map(name).collect();
+    let urls = format!("urls: [{}]", names.join(", "));
+    stage.site.set("set", &[urls]);
+    let started = Instant::now();
+    let outcome = stage.site.reconcile_within(1_000, &mut stage.store);
+    assert_eq!(outcome.targets["dm"].tally.batches, 2);
+    // Twenty looks, eight at a time, would take fifteen seconds if each took its own.
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(9), "{took:?}");
+    let asked = asked.lock().unwrap().len();
+    assert_eq!(asked, 8, "the second batch was not held up");
+}
+
+#[test]
+fn what_no_manifest_declares_is_looked_at_and_not_sent_by_itself() {
+    let mut stage = Stage::new(&[VERIFY, "repeat: 2m"]);
+    stage.reconcile();
+    stage.site.clock.advance(200_000);
+    stage.reconcile();
+    let before = invalidations(&stage.sandbox).len();
+    stage.publish("b", "old");
+    stage.visit("b");
+    stage.sandbox.advance(Duration::from_hours(1));
+    stage.sandbox.fail(Failure::NoEffect, None);
+    stage.invalidate(&[stage.url("b")]);
+    let outcome = stage.finds(&[Finding::Stale]);
+    assert_eq!(invalidations(&stage.sandbox).len(), before + 1);
+    assert_eq!(outcome.due_ms, None);
+    assert!(!outcome.left.is_unfinished());
+}
+
+#[test]
+fn what_is_asked_for_while_it_is_repeated_has_repeats_of_its_own() {
+    for is_asked in [false, true] {
+        let mut stage = Stage::new(&["repeat: 2m"]);
+        stage.reconcile();
+        stage.site.clock.advance(120_000);
+        let target = stage.store.targets().unwrap()[0].id;
+        let now_ms = stage.site.clock.now_ms();
+        assert!(stage.store.begin_repeats(&[target], now_ms).unwrap());
+        if is_asked {
+            stage.invalidate(&[stage.url("a")]);
+        }
+        let outcome = stage.reconcile();
+        assert_eq!(invalidations(&stage.sandbox).len(), 2);
+        assert_eq!(outcome.due_ms.is_some(), is_asked);
+    }
 }
 
 #[test]
