@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::args::{Bootstrap, Global};
 use super::exit::{Exit, Failure};
@@ -108,6 +108,12 @@ fn check_past(arguments: &Arguments, global: &Global) -> Result<(), Failure> {
         None => true,
         Some(reader) => reader.is_new().map_err(failed_on_state)?,
     };
+    if is_new && arguments.bootstrap == Some(Bootstrap::Adopt) {
+        warn!(
+            hint = "if a state was lost, `freshen invalidate` sends what it owed",
+            "the state remembers nothing: all that is declared is recorded as fresh, and not sent"
+        );
+    }
     if !is_new || arguments.bootstrap.is_some() {
         return Ok(());
     }

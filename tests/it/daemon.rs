@@ -45,8 +45,21 @@ fn it_refuses_to_begin_without_a_past_unless_told_what_that_means() {
         assert!(said.contains(part), "no `{part}` in: {said}");
     }
     assert!(!world.folder().join("freshen.db").exists());
-    let _keeper = Keeper::start(&world, &["--bootstrap", "invalidate"]);
+    let keeper = Keeper::start(&world, &["--bootstrap", "invalidate"]);
     world.wait_until("what is declared", |world| last(world) == [url("a")]);
+    assert!(!keeper.log().contains("recorded as fresh"));
+}
+
+#[test]
+fn a_lost_state_that_is_adopted_is_told() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    let keeper = Keeper::start(&world, &ADOPT);
+    keeper.wait_for_log("all that is declared is recorded as fresh, and not sent");
+    drop(keeper);
+    let again = Keeper::start(&world, &ADOPT);
+    again.wait_until("a pass", |keeper| keeper.passes() > 0);
+    assert!(!again.log().contains("recorded as fresh"));
 }
 
 #[test]
