@@ -206,7 +206,7 @@ impl Driver {
             if let Some(files) = self.settings.index.news()
                 && let Err(failure) = self.store.remember_files(&files)
             {
-                self.telling.files_not_remembered(&failure);
+                Telling::files_not_remembered(&failure);
             }
             self.telling.passed(scan, &outcome, &self.store, took)?;
             Ok(outcome)

@@ -206,7 +206,7 @@ impl Telling {
 
     /// What files hold could not be written down. Nothing but time is lost: the
     /// next process reads them again.
-    pub(super) fn files_not_remembered(&mut self, failure: &StateError) {
+    pub(super) fn files_not_remembered(failure: &StateError) {
         warn!(error = chain(failure), "what files hold was not recorded");
     }
 

@@ -19,6 +19,10 @@ use super::{Result, StateError};
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
+/// A process that was killed while it started another one (git) leaves the lock
+/// with that until it has begun: not long, but longer where there is much to do.
+const TRIES_AFTER_A_DEATH: u32 = 400;
+
 /// Who reconciles with a state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -39,6 +43,14 @@ impl fmt::Display for Holder {
             pid, host, command, ..
         } = self;
         write!(f, "`{command}` (process {pid} on {host}, since {since:.0})")
+    }
+}
+
+impl Holder {
+    /// Whether it has ended, as far as `other`, a process that lives, can see.
+    fn is_dead_beside(&self, other: &Self) -> bool {
+        let is_there = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
+        self.host == other.host && is_there(other.pid) && !is_there(self.pid)
     }
 }
 
@@ -67,22 +79,26 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .map_err(StateError::io("open", &path))?;
-        for _ in 0..TRIES {
+        for tries in 1.. {
             match file.try_lock() {
-                Ok(()) => {
-                    write(&mut file, Some(holder)).map_err(StateError::io("write", &path))?;
-                    return Ok(Self(file));
-                }
-                Err(TryLockError::WouldBlock) => thread::sleep(BETWEEN_TRIES),
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(source)) => {
                     return Err(StateError::io("lock", &path)(source));
                 }
             }
+            let held_by = read(&mut file);
+            let is_dead = held_by.as_ref().is_some_and(|it| it.is_dead_beside(holder));
+            if tries >= if is_dead { TRIES_AFTER_A_DEATH } else { TRIES } {
+                return Err(StateError::Held {
+                    path: state.to_owned(),
+                    holder: Box::new(held_by.unwrap_or_else(unnamed)),
+                });
+            }
+            thread::sleep(BETWEEN_TRIES);
         }
-        Err(StateError::Held {
-            path: state.to_owned(),
-            holder: Box::new(read(&mut file).unwrap_or_else(unnamed)),
-        })
+        write(&mut file, Some(holder)).map_err(StateError::io("write", &path))?;
+        Ok(Self(file))
     }
 }
 

@@ -56,6 +56,7 @@ fn a_lost_state_that_is_adopted_is_told() {
     world.set("set", "  assets: [a]");
     let keeper = Keeper::start(&world, &ADOPT);
     keeper.wait_for_log("all that is declared is recorded as fresh, and not sent");
+    keeper.wait_until("the first pass", |keeper| keeper.passes() > 0);
     drop(keeper);
     let again = Keeper::start(&world, &ADOPT);
     again.wait_until("a pass", |keeper| keeper.passes() > 0);

@@ -26,6 +26,28 @@ fn crash(world: &World) {
     killed.wait().unwrap();
 }
 
+/// What a killed process leaves behind: its name, and a child that has the lock
+/// for a moment more.
+#[test]
+fn the_lock_of_a_process_that_is_dead_is_waited_for() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    crash(&world);
+    let lock = world.folder().join("freshen.db.lock");
+    assert!(std::fs::read_to_string(&lock).unwrap().contains("pid"));
+    let mut heir = std::process::Command::new("flock")
+        .args(["--no-fork", "--exclusive"])
+        .arg(&lock)
+        .args(["sleep", "0.7"])
+        .spawn()
+        .unwrap();
+    world.wait_until("the lock to be taken", |world| {
+        world.freshen(&["status"]).stdout.contains("held by")
+    });
+    world.ends(0, &["reconcile"]);
+    heir.wait().unwrap();
+}
+
 fn check_abandoned(world: &World, why: &str) {
     let history = world.ends(0, &["history"]);
     assert!(history.contains(&format!("abandoned: {why}")), "{history}");
