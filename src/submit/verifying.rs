@@ -13,7 +13,7 @@ use super::engine::Submitter;
 use super::flight::Arrival;
 use super::limits::Limits;
 use crate::batch::journal::BatchNo;
-use crate::batch::verify::{Sight, Step, sample};
+use crate::batch::verify::{Finding, Sight, Step, sample};
 use crate::plan::recorded::TargetId;
 use crate::state::{Looked, NewProbe, OpenProbe, StateError, Store};
 
@@ -23,6 +23,8 @@ const BEFORE: Duration = Duration::from_secs(2);
 const AFTER: Duration = Duration::from_secs(20);
 /// An edge that answered nothing holds up no batch for this long.
 const MUTE_MS: i64 = 60_000;
+/// A clock that is merely corrected was not set back.
+const CLOCK_STEP_MS: i64 = 1_000;
 /// Accepted items looked at together.
 const ABREAST: usize = 64;
 
@@ -153,7 +155,7 @@ impl Submitter {
         now_ms: i64,
     ) -> Result<Option<i64>, StateError> {
         if std::mem::take(&mut self.verifying.is_outdated) {
-            self.verifying.open = self.watched(store)?;
+            self.verifying.open = self.watched(store, now_ms)?;
         }
         if self.verifying.open.is_empty() || !limits.may_begin(now_ms) {
             return Ok(None);
@@ -174,7 +176,7 @@ impl Submitter {
     }
 
     /// Accepted items that are to be looked at and are not being looked at.
-    fn watched(&self, store: &Store) -> Result<Vec<OpenProbe>, StateError> {
+    fn watched(&mut self, store: &Store, now_ms: i64) -> Result<Vec<OpenProbe>, StateError> {
         let is_verified = |outbound: &&super::outbound::Outbound| outbound.verify.is_some();
         let targets = self.outbound.iter().filter(is_verified);
         let targets: BTreeSet<TargetId> = targets.map(|outbound| outbound.target).collect();
@@ -192,7 +194,22 @@ impl Submitter {
         let under_way: BTreeSet<i64> = under_way.map(|probe| probe.id).collect();
         let mut open = store.open_probes()?;
         open.retain(|probe| targets.contains(&probe.target) && !under_way.contains(&probe.id));
+        let is_ahead = |probe: &mut OpenProbe| probe.watch.accepted_ms > now_ms + CLOCK_STEP_MS;
+        for probe in open.extract_if(.., is_ahead) {
+            self.give_up(probe);
+        }
         Ok(open)
+    }
+
+    /// Ages mean nothing any more once the clock was set back.
+    fn give_up(&mut self, probe: OpenProbe) {
+        let findings = self.findings.entry(probe.target).or_default();
+        findings.insert(probe.item, Finding::Unknown);
+        self.step.looked.push(Looked {
+            id: probe.id,
+            after: Err("the clock was set back meanwhile".to_owned()),
+            step: Step::Done(Finding::Unknown),
+        });
     }
 
     /// Takes in what was seen, where a task was looking; it is journalled

@@ -187,6 +187,17 @@ fn what_a_run_had_no_time_to_look_at_the_next_one_looks_at() {
     assert_eq!(invalidations(&stage.sandbox).len(), 1);
 }
 
+#[test]
+fn a_clock_that_was_set_back_makes_nobody_wait_or_judge() {
+    let mut stage = Stage::new(&[VERIFY]);
+    stage.site.clock.advance(3_600_000);
+    stage.site.reconcile_within(1_000, &mut stage.store);
+    stage.site.clock = Site::new(8).clock;
+    stage.finds(&[Finding::Unknown]);
+    assert_eq!(stage.site.clock.elapsed_ms(), 0);
+    assert_eq!(invalidations(&stage.sandbox).len(), 1);
+}
+
 /// Answers every connection with these bytes, or not at all; what it was asked.
 fn answering(answer: Option<&'static [u8]>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
