@@ -2,6 +2,7 @@
 
 mod compose;
 mod contents;
+mod looking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,15 +15,16 @@ use serde_yaml::Value;
 use crate::digest::Digest;
 use crate::expand::{self, Addressing, Compiled, SetSource, compile};
 use crate::load::{self, Tree};
+use crate::lookup::Known;
 use crate::manifest::{
-    AssetSetSpec, Catalog, CdnSpec, LimitsSpec, Manifest, OnCreate, Place, Problem,
+    AssetSetSpec, Bucket, Catalog, CdnSpec, LimitsSpec, Manifest, OnCreate, Place, Problem,
     ProviderSchemas, RateLimit, Shape, Step, TemplateSpec, decode, read_catalog,
 };
-use crate::provider::{Provider, catalog};
+use crate::provider::{LookUp, Provider, catalog};
 use crate::resolve::{NamedFile, glob, resolve};
 use crate::wire::Wire;
 
-use compose::Composer;
+use compose::{Composed, Composer, Outcome};
 
 /// How to declare.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Options {
     pub manifests: Vec<PathBuf>,
     /// URLs that a set may expand to, at most.
     pub max_expansion: u64,
+    /// What the accounts of CDNs have listed.
+    pub known: Arc<Known>,
 }
 
 /// All that the manifests declare.
@@ -50,6 +54,10 @@ pub struct Declared {
     pub empty_roots: Vec<String>,
     /// The commit that the first root is at, where it is in git.
     pub commit: Option<String>,
+    /// What accounts are to be asked, each once.
+    pub look_ups: Vec<LookUp>,
+    /// Of what they had answered.
+    pub answered: Digest,
     /// Something could not be read so far that we know whose it is.
     is_incomplete: bool,
 }
@@ -65,6 +73,12 @@ impl Declared {
                 .or_insert_with(|| cdn.name.clone());
         }
         names
+    }
+
+    /// Whether accounts have answered nothing else since: an answer counts as
+    /// a file does, and its age as little as a file's.
+    pub fn is_answered_as(&self, known: &Known) -> bool {
+        self.look_ups.is_empty() || looking::digest(&known.view(), &self.look_ups) == self.answered
     }
 
     /// Whether nothing counts as vanished: a root is empty, or a file is
@@ -88,6 +102,8 @@ pub struct Cdn {
     pub max_batch: u32,
     /// The rates to keep; what the manifest leaves out is the provider's default.
     pub rate: RateLimit,
+    /// The rate of look-ups, which have a budget of their own.
+    pub look_ups: Vec<Bucket>,
     /// Calls under way at once.
     pub concurrency: u32,
     /// Milliseconds from an acceptance to the next tier.
@@ -138,9 +154,16 @@ pub struct DeclaredSet {
     /// What the file of each asset holds, where that is a revision.
     contents: Option<Arc<[Digest]>>,
     max_expansion: u64,
+    /// It is expanded from what an account listed before it last failed to.
+    is_stale: bool,
 }
 
 impl DeclaredSet {
+    /// Whether it rests on an answer that could not be had again.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
     /// Reads the set's files and compiles it; nothing of that is kept.
     pub fn expand(&self) -> Compiled {
         self.compile(&self.manifest.spec, self.contents.as_ref())
@@ -190,7 +213,11 @@ impl DeclaredSet {
         if let Some(contents) = contents {
             resolved.table.set_contents(Arc::clone(contents));
         }
-        compile(&source, resolved)
+        let compiled = compile(&source, resolved);
+        Compiled {
+            partial: compiled.partial || self.is_stale,
+            ..compiled
+        }
     }
 }
 
@@ -222,30 +249,38 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
         .into_iter()
         .map(|(name, template)| (name, Arc::new(template)))
         .collect();
+    let answers = options.known.view();
     let composer = Composer {
         tree,
+        answers: &answers,
         cdns: &cdns,
         templates: &templates,
         max_expansion: options.max_expansion,
     };
-    let results: Vec<(String, Result<DeclaredSet, Vec<Problem>>)> = sets
+    let results: Vec<(String, Composed)> = sets
         .into_par_iter()
         .map(|(name, set)| (name, composer.compose(set)))
         .collect();
     let mut sets = BTreeMap::new();
     let mut broken: BTreeSet<String> = broken_sets.into_iter().collect();
-    for (name, result) in results {
-        match result {
-            Ok(set) => {
-                sets.insert(name, set);
+    let mut look_ups = Vec::new();
+    for (name, composed) in results {
+        problems.extend(composed.problems);
+        look_ups.extend(composed.look_ups);
+        match composed.set {
+            Outcome::Set(set) => {
+                sets.insert(name, *set);
             }
-            Err(found) => {
-                problems.extend(found);
+            Outcome::Broken => {
                 broken.insert(name);
             }
+            Outcome::LeftOut => {}
         }
     }
+    let look_ups = looking::distinct(look_ups);
     Declared {
+        answered: looking::digest(&answers, &look_ups),
+        look_ups,
         digest: digest_of(tree, &sets),
         cdns,
         sets,
@@ -321,6 +356,10 @@ fn declare_cdn(manifest: &Manifest<CdnSpec>, provider: Arc<dyn Provider>) -> Cdn
             .max_batch
             .map_or(capacity, |declared| declared.min(capacity)),
         rate: rate_of(spec.rate_limit.as_ref(), provider.default_rate()),
+        look_ups: match (&spec.look_ups[..], provider.library()) {
+            ([], Some(library)) => library.default_rate(),
+            (declared, _) => declared.to_vec(),
+        },
         concurrency: spec.concurrency,
         settle_ms: spec.settle_ms,
         suspend: spec.suspend,

@@ -18,6 +18,7 @@ mod reading;
 mod references;
 pub mod scalar;
 pub mod schema;
+mod search;
 pub mod source;
 pub mod spec;
 mod suggest;

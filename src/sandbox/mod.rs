@@ -4,6 +4,7 @@
 //! stock SOAP client can drive it; what is known to go wrong can be switched
 //! on. Tests run it in their own process, `freshen sandbox` for a person.
 
+mod assets;
 mod control;
 mod cut;
 mod edge;

@@ -76,12 +76,33 @@ impl Sandbox {
     /// Stores an asset's new bytes; visitors do not see them yet. The asset is
     /// named as it stands in URLs.
     pub fn upload(&self, asset: &str, bytes: impl Into<Vec<u8>>) {
-        self.world().origin.upload(asset, bytes.into());
+        self.world().upload(asset, bytes.into());
     }
 
     /// Lets the origin serve what was last uploaded; `false` where nothing was.
     pub fn publish(&self, asset: &str) -> bool {
         self.world().origin.publish(asset)
+    }
+
+    /// Puts an asset of that type into a folder of the account, marked for
+    /// publish; nothing is uploaded.
+    pub fn put(&self, asset: &str, folder: &str, kind: &str) {
+        self.world().put(asset, folder, kind);
+    }
+
+    /// Marks an asset for publish, or takes the mark away.
+    pub fn mark(&self, asset: &str, is_marked: bool) {
+        self.world().assets.mark(asset, is_marked);
+    }
+
+    /// Takes an asset out of the account; its folder stays.
+    pub fn remove(&self, asset: &str) {
+        self.world().assets.remove(asset);
+    }
+
+    /// Takes a folder out of the account, with what is in it.
+    pub fn remove_folder(&self, folder: &str) {
+        self.world().assets.remove_folder(folder);
     }
 
     /// Replaces all faults.

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
+use super::assets::Assets;
 use super::edge::{Edge, Keyed, Served, target_of};
 use super::faults::{Failure, Faults};
 use super::origin::Origin;
@@ -96,6 +97,7 @@ pub(super) struct World {
     /// Added to the clock by tests, so that none has to sleep.
     pub(super) ahead: Duration,
     pub(super) origin: Origin,
+    pub(super) assets: Assets,
     edge: Edge,
     pub(super) faults: Faults,
     pub(super) calls: Vec<Received>,
@@ -109,6 +111,7 @@ impl World {
             started: Instant::now(),
             ahead: Duration::ZERO,
             origin: Origin::new(&options.root),
+            assets: Assets::new(&options.root),
             edge: Edge::new(options.keyed),
             faults: Faults::default(),
             calls: Vec::new(),
@@ -223,6 +226,10 @@ impl World {
         match request.operation.as_str() {
             "getCompanyInfo" => self.company(request).map(Some),
             "cdnCacheInvalidation" => self.invalidate(request, urls).map(Some),
+            "searchAssets" => {
+                self.check_company(request)?;
+                self.assets.search(request).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -257,16 +264,7 @@ impl World {
             &request.parameter,
             &["companyHandle", "confirmation", "urlArray"],
         )?;
-        let handle = request.parameter.text_of("companyHandle");
-        let Some(handle) = handle.filter(|handle| !handle.is_empty()) else {
-            return Err(ServiceFault::new(
-                30_002,
-                "missing parameter: companyHandle",
-            ));
-        };
-        if handle != self.options.company_handle {
-            return Err(ServiceFault::new(20_000, "invalid company"));
-        }
+        self.check_company(request)?;
         if urls.is_empty() {
             return Err(ServiceFault::new(30_002, "missing parameter: urlArray"));
         }
@@ -290,6 +288,31 @@ impl World {
             urls.len(),
             seconds,
         ))
+    }
+
+    fn check_company(&self, request: &Request) -> Result<(), ServiceFault> {
+        match request.parameter.text_of("companyHandle") {
+            None | Some("") => {
+                let missing = "missing parameter: companyHandle";
+                Err(ServiceFault::new(30_002, missing))
+            }
+            Some(handle) if handle != self.options.company_handle => {
+                Err(ServiceFault::new(20_000, "invalid company"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Stores an asset's new bytes, which its account notices.
+    pub(super) fn upload(&mut self, asset: &str, bytes: Vec<u8>) {
+        self.assets.upload(asset, SystemTime::now() + self.ahead);
+        self.origin.upload(asset, bytes);
+    }
+
+    /// Puts an asset of that type into a folder.
+    pub(super) fn put(&mut self, asset: &str, folder: &str, kind: &str) {
+        let now = SystemTime::now() + self.ahead;
+        self.assets.put(asset, folder, kind, now);
     }
 
     fn check(&self, url: &str) -> Result<(), ServiceFault> {
@@ -354,7 +377,7 @@ fn url_array(parameter: &Element) -> Vec<String> {
 }
 
 /// The schema has sequences: elements come in its order, each at most once.
-fn in_order(parameter: &Element, names: &[&str]) -> Result<(), ServiceFault> {
+pub(super) fn in_order(parameter: &Element, names: &[&str]) -> Result<(), ServiceFault> {
     let mut rest = names.iter();
     for child in &parameter.children {
         if child.namespace != parameter.namespace || !rest.any(|name| *name == child.name) {

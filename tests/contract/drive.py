@@ -38,7 +38,21 @@ def main(wsdl, endpoint, user, password, good, poisoned):
         info = getattr(info, "companyInfo", info)
         return info.companyHandle, info.name, info.rootPath
 
+    def search():
+        found = service.searchAssets(
+            companyHandle="c|6",
+            folder="AcmeCorp/Spring",
+            includeSubfolders=True,
+            publishState="MarkedForPublish",
+            assetTypeArray={"items": ["Image"]},
+            sortBy="Created",
+            _soapheaders=header,
+        )
+        items = found.assetArray.items
+        return found.totalRows, [(item.name, item.type, item.readyForPublish) for item in items]
+
     show("company", company)
+    show("search", search)
     show("good", lambda: invalidate([good], header))
     show("poisoned", lambda: invalidate([good, poisoned], header))
     show("wrong password", lambda: invalidate([good], wrong))

@@ -191,6 +191,8 @@ fn plan_makes_no_state_and_since_looks_at_none() {
 /// Makes a state one of before files were known, and who asked for what.
 const FORMAT_1: &str = "
     DROP TABLE file;
+    DROP TABLE look_up;
+    DROP TABLE look_up_target;
     ALTER TABLE request DROP COLUMN parent;
     ALTER TABLE request DROP COLUMN items;
     ALTER TABLE request DROP COLUMN accepted;
@@ -361,6 +363,7 @@ fn restarts(world: &World, index: &Arc<Index>, deed: &dyn Fn()) {
     let options = Options {
         manifests: roots.clone(),
         max_expansion: 1_000,
+        known: std::sync::Arc::default(),
     };
     let mut seen = Vec::new();
     // So late that every file is older than its times can tell.

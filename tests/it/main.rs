@@ -36,6 +36,7 @@ mod keeper;
 mod kills;
 mod life;
 mod load;
+mod lookups;
 mod manifests;
 mod metrics;
 mod newcomer;

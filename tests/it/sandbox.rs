@@ -11,7 +11,7 @@ use freshen::sandbox::{Failure, Faults, Keyed, Options, Sandbox};
 use freshen::submit::transport::{Fault, FaultKind, Patience, Transport};
 
 use crate::aloud::say;
-use crate::ips::{call, credentials, provider, reference, told, validate};
+use crate::ips::{ask, call, credentials, provider, queries, reference, told, validate};
 use crate::service::read_request;
 
 const A: &str = "https://media.acme.com/is/image/AcmeCorp/a";
@@ -96,6 +96,12 @@ fn its_answers_validate_against_the_contract() {
     );
     validate(&send(&call(&*provider, &secrets, &[A])).unwrap().body);
     validate(&send(&call(&*provider, &secrets, &[foreign])).unwrap().body);
+    sandbox.put("a & <b>", "AcmeCorp/Spring & <Co>", "Image");
+    for query in queries() {
+        let answer = send(&ask(&*provider, &secrets, &query)).unwrap();
+        validate(&answer.body);
+        assert_eq!(answer.status, 200, "{query:?}");
+    }
     let nobody = credentials("", "");
     validate(&send(&call(&*provider, &nobody, &[A])).unwrap().body);
 }
@@ -389,6 +395,10 @@ fn a_stock_soap_client_can_drive_it() {
     };
     let sandbox = start();
     sandbox.poison(B, true);
+    for asset in ["new", "a"] {
+        sandbox.put(asset, "AcmeCorp/Spring/2026", "Image");
+    }
+    sandbox.put("spin", "AcmeCorp/Spring", "SpinSet");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract/drive.py");
     let options = Options::default();
     let output = Command::new(python)
@@ -404,6 +414,7 @@ fn a_stock_soap_client_can_drive_it() {
     assert!(output.status.success(), "{said}{complaint}");
     insta::assert_snapshot!(said, @r"
     company -> ('c|6', 'AcmeCorp', 'AcmeCorp/')
+    search -> (2, [('new', 'Image', True), ('a', 'Image', True)])
     good -> (1, 0, 0)
     poisoned -> fault {http://www.scene7.com/IpsApi/xsd}ipsApiFault 30001 invalid URL: https://media.acme.com/is/image/AcmeCorp/b?$p$&x=<1>
     wrong password -> fault {http://www.scene7.com/IpsApi/xsd}authenticationFault 10001 invalid credentials

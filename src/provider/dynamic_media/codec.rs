@@ -1,10 +1,13 @@
 //! The provider itself: what a Cdn's block comes to.
 
-use super::{read, soap};
+use super::{listing, read, soap};
 use crate::digest::Digest;
 use crate::expand::Addressing;
+use crate::lookup::Query;
 use crate::manifest::{Bucket, RateLimit, SecretRef};
-use crate::provider::{Answer, Call, Capacity, Credentials, Facts, Provider, Verdict};
+use crate::provider::{
+    Answer, Call, Capacity, Credentials, Facts, Heard, Library, Provider, Verdict,
+};
 
 /// URLs in one call, at most: `UrlArray` in the WSDL.
 const MAX_URLS: u32 = 1000;
@@ -140,5 +143,34 @@ impl Provider for DynamicMedia {
 
     fn read(&self, items: &[&str], answer: &Answer, credentials: &Credentials) -> Verdict {
         read::invalidation(items, answer).redacted(credentials)
+    }
+
+    fn library(&self) -> Option<&dyn Library> {
+        Some(self)
+    }
+}
+
+impl Library for DynamicMedia {
+    fn default_rate(&self) -> Vec<Bucket> {
+        vec![Bucket {
+            burst: 60,
+            period_ms: MINUTE_MS,
+        }]
+    }
+
+    fn ask(&self, query: &Query, page: u32, facts: &Facts, credentials: &Credentials) -> Call {
+        let handle = self
+            .handle(facts)
+            .expect("an account is asked once no look-up is missing");
+        let (operation, body) =
+            listing::request(&self.namespace, credentials, handle, (query, page));
+        self.call(operation, body)
+    }
+
+    fn read(&self, query: &Query, answer: &Answer, credentials: &Credentials) -> Heard {
+        match listing::read(query, answer) {
+            Ok(page) => Heard::Page(page),
+            Err(verdict) => Heard::Other(verdict.redacted(credentials)),
+        }
     }
 }

@@ -7,6 +7,7 @@ mod block;
 mod codec;
 mod culprits;
 mod decode;
+mod listing;
 mod read;
 mod soap;
 pub mod xml;

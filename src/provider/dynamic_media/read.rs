@@ -6,7 +6,7 @@
 use super::codec::HANDLE;
 use super::culprits::culprits;
 use super::soap::{COMMON, ENVELOPE};
-use super::xml::Element;
+use super::xml::{self, Element};
 use crate::provider::{Answer, Facts, Reason, Verdict};
 
 /// Names of the elements that carry a fault.
@@ -54,12 +54,28 @@ fn read(
     name: &str,
     good: impl FnOnce(&Element) -> Verdict,
 ) -> Verdict {
+    let read = read_as(answer, items, (name, xml::MAX_ELEMENTS), |element| {
+        Ok(good(element))
+    });
+    read.unwrap_or_else(|verdict| verdict)
+}
+
+/// The same, for an answer of so many elements, at most, that is no verdict.
+pub(super) fn read_as<T>(
+    answer: &Answer,
+    items: &[&str],
+    (name, max_elements): (&str, usize),
+    good: impl FnOnce(&Element) -> Result<T, Verdict>,
+) -> Result<T, Verdict> {
     if let Some(verdict) = told_to_wait(answer) {
-        return verdict;
+        return Err(verdict);
     }
-    let document = match Element::parse(&answer.body) {
+    let document = match Element::parse_within(&answer.body, max_elements) {
         Ok(document) => document,
-        Err(error) => return by_status(answer, &no_soap(&error.to_string(), &answer.body)),
+        Err(error) => {
+            let what = no_soap(&error.to_string(), &answer.body);
+            return Err(by_status(answer, &what));
+        }
     };
     let body = if is(&document, ENVELOPE, "Envelope") {
         document
@@ -68,7 +84,7 @@ fn read(
     } else {
         Some(&document)
     };
-    match body {
+    Err(match body {
         Some(element) if FAULTS.contains(&element.name.as_str()) && is_ips(element) => {
             ips_fault(element, items)
         }
@@ -79,14 +95,14 @@ fn read(
                 && is(&document, ENVELOPE, "Envelope")
                 && (200..300).contains(&answer.status) =>
         {
-            good(element)
+            return good(element);
         }
         Some(element) => {
             let (namespace, name) = (&element.namespace, &element.name);
             by_status(answer, &format!("`{name}` of namespace `{namespace}`"))
         }
         None => by_status(answer, "a SOAP envelope with nothing inside"),
-    }
+    })
 }
 
 /// The form of namespaces up to 2013-02-15.
@@ -236,7 +252,7 @@ fn refused(culprits: Vec<usize>, reason: Reason) -> Verdict {
     Verdict::Refused { culprits, reason }
 }
 
-fn not_understood(what: &str) -> Verdict {
+pub(super) fn not_understood(what: &str) -> Verdict {
     Verdict::NotUnderstood(reason("HTTP 200", what))
 }
 
