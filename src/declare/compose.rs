@@ -11,9 +11,9 @@ use crate::expand::Addressing;
 use crate::load::Tree;
 use crate::lookup::View;
 use crate::manifest::{
-    APPROVE, AssetSetSpec, AssetsFrom, Manifest, Place, Problem, Step, TemplateSpec,
+    APPROVE, AssetSetSpec, AssetsFrom, Manifest, Place, PresetChoice, Problem, Step, TemplateSpec,
 };
-use crate::provider::{LookUp, Provider};
+use crate::provider::LookUp;
 use crate::resolve::NamedFile;
 
 /// What sets may name.
@@ -49,6 +49,11 @@ impl Composer<'_> {
         let cdns = self.named(&manifest, &tiers, &mut problems);
         let mut looked = Looked::default();
         let files = self.files(&manifest, &cdns, (&mut looked, &mut problems));
+        let addressings = self.addressings(&manifest, &cdns, &mut looked);
+        let addressings = addressings.unwrap_or_else(|problem| {
+            problems.push(*problem);
+            Vec::new()
+        });
         let Looked {
             look_ups,
             notes,
@@ -61,7 +66,7 @@ impl Composer<'_> {
             problems.push(looking::left_out(&manifest));
             Outcome::LeftOut
         } else {
-            match self.put_together(manifest, (tiers, &cdns), files) {
+            match self.put_together(manifest, (tiers, &cdns), (files, addressings)) {
                 Ok(set) => Outcome::Set(Box::new(DeclaredSet { is_stale, ..set })),
                 Err(found) => {
                     problems.extend(found);
@@ -81,17 +86,9 @@ impl Composer<'_> {
         &self,
         manifest: Manifest<AssetSetSpec>,
         (tiers, cdns): (Vec<Vec<String>>, &[&Cdn]),
-        files: Vec<Option<NamedFile>>,
+        (files, addressings): (Vec<Option<NamedFile>>, Vec<Option<Addressing>>),
     ) -> Result<DeclaredSet, Vec<Problem>> {
-        let providers: Vec<Arc<dyn Provider>> =
-            cdns.iter().map(|cdn| Arc::clone(&cdn.provider)).collect();
-        // The catalogue leaves out sets that name what is not declared.
-        let templates: Vec<Arc<Manifest<TemplateSpec>>> = manifest
-            .spec
-            .templates
-            .iter()
-            .filter_map(|name| self.templates.get(name).cloned())
-            .collect();
+        let templates = self.templates(&manifest);
         let contents = contents_of(self.tree, &manifest, &files)?;
         let spec = &manifest.spec;
         Ok(DeclaredSet {
@@ -100,7 +97,7 @@ impl Composer<'_> {
             inputs: inputs_of(
                 &manifest,
                 &templates,
-                &providers,
+                (cdns, &addressings),
                 (&files, contents.as_deref()),
             ),
             tiers,
@@ -112,7 +109,7 @@ impl Composer<'_> {
             place: manifest.place(&[Step::Key("metadata"), Step::Key("name")]),
             manifest,
             templates,
-            providers,
+            addressings: addressings.into_iter().flatten().collect(),
             files,
             contents,
             max_expansion: self.max_expansion,
@@ -135,6 +132,33 @@ impl Composer<'_> {
         }
         problems.push(waits(manifest, &[Step::KeyOf("spec")], "the only Cdn"));
         Vec::new()
+    }
+
+    /// The catalogue leaves out sets that name what is not declared.
+    fn templates(&self, manifest: &Manifest<AssetSetSpec>) -> Vec<Arc<Manifest<TemplateSpec>>> {
+        let names = manifest.spec.templates.iter();
+        names
+            .filter_map(|name| self.templates.get(name).cloned())
+            .collect()
+    }
+
+    fn addressings(
+        &self,
+        manifest: &Manifest<AssetSetSpec>,
+        cdns: &[&Cdn],
+        looked: &mut Looked,
+    ) -> Result<Vec<Option<Addressing>>, Box<Problem>> {
+        let is_named = manifest.spec.image_presets != PresetChoice::None;
+        let templates = self.templates(manifest);
+        let mut entries = templates.iter().flat_map(|template| &template.spec.urls);
+        let is_used = entries.any(|entry| entry.url.contains("<PRESET>"));
+        let field = if is_named {
+            "imagePresets"
+        } else {
+            "templates"
+        };
+        let place = manifest.place(&[Step::Key("spec"), Step::Key(field)]);
+        looking::addressings(self.answers, cdns, (is_named || is_used, place), looked)
     }
 
     /// The Cdns in order of tiers; no two may speak to one target.
@@ -225,7 +249,7 @@ fn waits(manifest: &Manifest<AssetSetSpec>, path: &[Step<'_>], on: &str) -> Prob
 fn inputs_of(
     manifest: &Manifest<AssetSetSpec>,
     templates: &[Arc<Manifest<TemplateSpec>>],
-    providers: &[Arc<dyn Provider>],
+    (cdns, addressings): (&[&Cdn], &[Option<Addressing>]),
     (files, contents): (&[Option<NamedFile>], Option<&[Digest]>),
 ) -> Digest {
     let mut of_templates: Vec<Digest> = templates
@@ -233,10 +257,10 @@ fn inputs_of(
         .map(|template| template.document.digest)
         .collect();
     of_templates.sort_unstable();
-    let of_providers = providers.iter().map(|provider| {
-        let addressing = provider.addressing().map(Addressing::digest);
+    let of_providers = cdns.iter().zip(addressings).map(|(cdn, addressing)| {
+        let addressing = addressing.as_ref().map(Addressing::digest);
         let addressing = addressing.as_ref().map_or(&[][..], |digest| &digest.0);
-        Digest::of_parts([provider.target().as_bytes(), addressing])
+        Digest::of_parts([cdn.provider.target().as_bytes(), addressing])
     });
     let of_files = files.iter().flatten().map(|file| file.digest);
     let group = |digests: &[Digest]| Digest::of_parts(digests.iter().map(|digest| &digest.0[..]));

@@ -7,9 +7,12 @@ use jiff::Timestamp;
 
 use super::Cdn;
 use crate::digest::Digest;
-use crate::lookup::{AssetQuery, Missing, Query, Recorded, View};
-use crate::manifest::{AssetSetSpec, Manifest, Place, Problem, SearchSpec, Step};
-use crate::provider::LookUp;
+use crate::expand::Addressing;
+use crate::lookup::{AssetQuery, Missing, Query, Recorded, View, table};
+use crate::manifest::{
+    AssetSetSpec, Manifest, POLL_MS, Place, PresetSpec, Problem, SearchSpec, Step,
+};
+use crate::provider::{Library, LookUp};
 use crate::resolve::NamedFile;
 
 /// In the words of Adobe's screen.
@@ -49,6 +52,51 @@ pub(super) fn listed(
         bytes,
         digest,
     }))
+}
+
+/// What the Cdns give to the set's templates, in its order; presets that an
+/// account lists itself are those that it listed.
+pub(super) fn addressings(
+    answers: &View<'_>,
+    cdns: &[&Cdn],
+    (wants_presets, place): (bool, Place),
+    looked: &mut Looked,
+) -> Result<Vec<Option<Addressing>>, Box<Problem>> {
+    let mut is_first = true;
+    let mut addressings = Vec::new();
+    for cdn in cdns {
+        let Some(addressing) = cdn.provider.addressing() else {
+            addressings.push(None);
+            continue;
+        };
+        let mut addressing = addressing.clone();
+        // Only the first fills in tokens.
+        let is_asked = std::mem::take(&mut is_first) && wants_presets;
+        if is_asked && lists_presets(cdn) {
+            let query = (Query::Presets, POLL_MS);
+            if let Some((bytes, _)) = find(answers, cdn, query, place.clone(), looked)? {
+                addressing.presets = presets(&bytes);
+            }
+        }
+        addressings.push(Some(addressing));
+    }
+    Ok(addressings)
+}
+
+fn lists_presets(cdn: &Cdn) -> bool {
+    cdn.provider.library().is_some_and(Library::lists_presets)
+}
+
+/// A preset's definition is its revision. What no URL can name is left out.
+fn presets(bytes: &[u8]) -> Vec<PresetSpec> {
+    let rows = table::rows(bytes).filter_map(|row| match &row[..] {
+        [name, definition] if !name.contains(['$', '?', '#']) => Some(PresetSpec {
+            name: name.clone(),
+            revision: Some(definition.clone()),
+        }),
+        _ => None,
+    });
+    rows.collect()
 }
 
 type Table = (std::sync::Arc<[u8]>, Digest);
@@ -107,9 +155,9 @@ fn failure_of(recorded: Option<&Recorded>) -> String {
 
 /// That the set is done without, because nobody has asked for its assets yet.
 pub(super) fn left_out(manifest: &Manifest<AssetSetSpec>) -> Problem {
-    let path = [Step::Key("spec"), Step::Key("assetsFrom")];
+    let path = [Step::Key("metadata"), Step::Key("name")];
     let message = format!(
-        "the set `{}` is left out: its assets are listed by the CDN, and no state here holds the list",
+        "the set `{}` is left out: it takes what the CDN lists, and no state here holds that",
         manifest.name
     );
     Problem::warning("left-out", Some(manifest.place(&path)), message).hint(

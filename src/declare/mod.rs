@@ -46,6 +46,8 @@ pub struct Declared {
     pub sets: BTreeMap<String, DeclaredSet>,
     /// Sets that keep their last good state.
     pub broken: Vec<String>,
+    /// Sets that are done without, since nothing here tells what is in them.
+    pub left_out: Vec<String>,
     /// Every finding but those of expanding.
     pub problems: Vec<Problem>,
     /// Changes with every manifest and every file that one names.
@@ -149,7 +151,8 @@ pub struct DeclaredSet {
     pub place: Place,
     manifest: Manifest<AssetSetSpec>,
     templates: Vec<Arc<Manifest<TemplateSpec>>>,
-    providers: Vec<Arc<dyn Provider>>,
+    /// Of its Cdns that have a say, inner first.
+    addressings: Vec<Addressing>,
     files: Vec<Option<NamedFile>>,
     /// What the file of each asset holds, where that is a revision.
     contents: Option<Arc<[Digest]>>,
@@ -201,7 +204,7 @@ impl DeclaredSet {
     fn compile(&self, spec: &AssetSetSpec, contents: Option<&Arc<[Digest]>>) -> Compiled {
         let place_of = |path: &[Step<'_>]| self.manifest.place(path);
         let templates: Vec<&TemplateSpec> = self.templates.iter().map(|one| &one.spec).collect();
-        let addressings = addressings(&self.providers);
+        let addressings: Vec<&Addressing> = self.addressings.iter().collect();
         let source = SetSource {
             spec,
             place_of: &place_of,
@@ -263,7 +266,7 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
         .collect();
     let mut sets = BTreeMap::new();
     let mut broken: BTreeSet<String> = broken_sets.into_iter().collect();
-    let mut look_ups = Vec::new();
+    let (mut look_ups, mut left_out) = (Vec::new(), Vec::new());
     for (name, composed) in results {
         problems.extend(composed.problems);
         look_ups.extend(composed.look_ups);
@@ -274,7 +277,7 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
             Outcome::Broken => {
                 broken.insert(name);
             }
-            Outcome::LeftOut => {}
+            Outcome::LeftOut => left_out.push(name),
         }
     }
     let look_ups = looking::distinct(look_ups);
@@ -285,6 +288,7 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
         cdns,
         sets,
         broken: broken.into_iter().collect(),
+        left_out,
         problems,
         empty_roots: tree.empty_roots.clone(),
         commit: load::commit_of(&options.manifests),
@@ -383,11 +387,4 @@ fn rate_of(declared: Option<&RateLimit>, default: RateLimit) -> RateLimit {
         requests: or(&declared.requests, default.requests),
         urls: or(&declared.urls, default.urls),
     }
-}
-
-fn addressings(providers: &[Arc<dyn Provider>]) -> Vec<&Addressing> {
-    providers
-        .iter()
-        .filter_map(|provider| provider.addressing())
-        .collect()
 }

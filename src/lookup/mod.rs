@@ -21,6 +21,8 @@ use crate::manifest::{PublishState, SearchSpec};
 pub enum Query {
     /// The assets of a folder: rows of id, type and, where wanted, revision.
     Assets(AssetQuery),
+    /// The image presets of the account: rows of name and definition.
+    Presets,
 }
 
 /// Which assets.
@@ -75,6 +77,7 @@ impl Query {
                 let types = query.types.iter().map(String::as_str);
                 Digest::of_parts(fixed.into_iter().chain(types).map(str::as_bytes))
             }
+            Self::Presets => Digest::of_parts([b"presets".as_slice()]),
         }
     }
 
@@ -82,6 +85,7 @@ impl Query {
     pub fn about(&self) -> String {
         match self {
             Self::Assets(query) => format!("the assets of `{}`", query.folder),
+            Self::Presets => "the image presets".to_owned(),
         }
     }
 }

@@ -33,6 +33,7 @@ pub use metadata::APPROVE;
 pub use node::{Document, Node};
 pub use problem::{Place, Problem, Severity, distinct};
 pub use schema::{ProviderSchemas, Shape, manifest_schema, schema_of};
+pub use search::POLL_MS;
 pub use source::SourceFile;
 pub use spec::*;
 pub use suggest::nearest;

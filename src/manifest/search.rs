@@ -8,7 +8,7 @@ use super::spec::{PublishState, SearchSpec};
 use super::wire::{Text, texts};
 
 /// How often an account is asked, where a manifest does not say.
-pub(crate) const POLL_MS: u64 = 5 * 60 * 1000;
+pub const POLL_MS: u64 = 5 * 60 * 1000;
 
 /// Which assets of the account.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

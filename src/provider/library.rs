@@ -12,6 +12,9 @@ pub trait Library: Send + Sync {
     /// The rate to keep where the manifest declares none.
     fn default_rate(&self) -> Vec<Bucket>;
 
+    /// Whether the account's own image presets are those of its Cdn.
+    fn lists_presets(&self) -> bool;
+
     /// The call for a page of the answer, counted from 1. What
     /// [`Provider::look_up`] asks for is known by then.
     fn ask(&self, query: &Query, page: u32, facts: &Facts, credentials: &Credentials) -> Call;

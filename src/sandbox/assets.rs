@@ -71,6 +71,8 @@ pub(super) struct Assets {
     by_name: BTreeMap<String, Asset>,
     folders: BTreeSet<String>,
     created: u64,
+    /// Definitions of image presets, by name.
+    presets: BTreeMap<String, String>,
 }
 
 impl Assets {
@@ -80,6 +82,7 @@ impl Assets {
             by_name: BTreeMap::new(),
             folders: BTreeSet::from([root.to_owned()]),
             created: 0,
+            presets: BTreeMap::new(),
         }
     }
 
@@ -122,6 +125,34 @@ impl Assets {
     pub(super) fn remove_folder(&mut self, folder: &str) {
         self.folders.remove(folder);
         self.by_name.retain(|_, asset| asset.folder != folder);
+    }
+
+    /// Defines an image preset, or defines it anew.
+    pub(super) fn define(&mut self, preset: &str, modifier: &str) {
+        self.presets.insert(preset.to_owned(), modifier.to_owned());
+    }
+
+    pub(super) fn remove_presets(&mut self) {
+        self.presets.clear();
+    }
+
+    /// Answers `getImageFormats`.
+    pub(super) fn presets(&self, request: &Request) -> Result<String, ServiceFault> {
+        in_order(&request.parameter, &["companyHandle"])?;
+        let items = self.presets.iter().map(|(name, modifier)| {
+            let (name, modifier) = (escape_text(name), escape_text(modifier));
+            format!(
+                "<items><imageFormatHandle>i|{name}</imageFormatHandle><name>{name}</name>\
+                 <urlModifier>{modifier}</urlModifier></items>"
+            )
+        });
+        let items: String = items.collect();
+        let content = format!("<imageFormatArray>{items}</imageFormatArray>");
+        Ok(soap::returned(
+            &request.namespace,
+            "getImageFormats",
+            &content,
+        ))
     }
 
     /// Answers `searchAssets`.

@@ -105,6 +105,16 @@ impl Sandbox {
         self.world().assets.remove_folder(folder);
     }
 
+    /// Defines an image preset of the account, or defines it anew.
+    pub fn define(&self, preset: &str, modifier: &str) {
+        self.world().assets.define(preset, modifier);
+    }
+
+    /// Takes all image presets out of the account.
+    pub fn remove_presets(&self) {
+        self.world().assets.remove_presets();
+    }
+
     /// Replaces all faults.
     pub fn set_faults(&self, faults: Faults) {
         self.world().faults = faults;

@@ -230,6 +230,10 @@ impl World {
                 self.check_company(request)?;
                 self.assets.search(request).map(Some)
             }
+            "getImageFormats" => {
+                self.check_company(request)?;
+                self.assets.presets(request).map(Some)
+            }
             _ => Ok(None),
         }
     }

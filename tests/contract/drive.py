@@ -51,8 +51,14 @@ def main(wsdl, endpoint, user, password, good, poisoned):
         items = found.assetArray.items
         return found.totalRows, [(item.name, item.type, item.readyForPublish) for item in items]
 
+    def presets():
+        formats = service.getImageFormats(companyHandle="c|6", _soapheaders=header)
+        formats = formats if isinstance(formats, list) else formats.items
+        return [(preset.name, preset.urlModifier) for preset in formats]
+
     show("company", company)
     show("search", search)
+    show("presets", presets)
     show("good", lambda: invalidate([good], header))
     show("poisoned", lambda: invalidate([good, poisoned], header))
     show("wrong password", lambda: invalidate([good], wrong))

@@ -256,7 +256,7 @@ pub(crate) fn queries() -> Vec<Query> {
         wants_modified: false,
         ..query.clone()
     };
-    vec![Query::Assets(query), Query::Assets(plain)]
+    vec![Query::Assets(query), Query::Assets(plain), Query::Presets]
 }
 
 /// The call for a page of the answer, the company's handle known.

@@ -275,6 +275,17 @@ fn without_a_state_such_sets_are_left_out_by_name() {
 }
 
 #[test]
+fn a_set_that_was_left_out_at_the_commit_does_not_look_new() {
+    let world = spring("");
+    git(world.folder(), &["init", "--quiet"]);
+    commit(&world);
+    world.set("spring", "  assets: [a, b]");
+    let said = world.ends(4, &["reconcile", "--since", "HEAD"]);
+    assert!(said.contains("what changed in the set `spring`"), "{said}");
+    assert_eq!(world.accepted().len(), 0);
+}
+
+#[test]
 fn last_published_is_not_supported_yet_and_says_so() {
     let world = spring(", revision: lastPublished");
     let said = world.ends(4, &["validate"]);
@@ -282,6 +293,63 @@ fn last_published_is_not_supported_yet_and_says_so() {
         said.contains("lastPublished is not supported yet"),
         "{said}"
     );
+}
+
+/// A set of one asset with its presets, as the account defines them.
+fn presets(world: &World) {
+    let cdn = world.cdn("dynamic-media", "");
+    let declared = "[thumbnail, { name: product, revision: \"1\" }]";
+    assert!(cdn.contains(declared));
+    world.write("manifests/cdn.yaml", &cdn.replace(declared, "discover"));
+    world.set("set", "  imagePresets: true\n  assets: [x]");
+    world.sandbox.define("large", "wid=800");
+    world.sandbox.define("small", "wid=80");
+}
+
+#[test]
+fn a_preset_that_is_new_or_defined_anew_in_the_account_is_sent() {
+    let world = World::new("");
+    presets(&world);
+    let sent = items(&world.sends(0)).into_iter().collect::<Vec<_>>();
+    assert_eq!(sent, ["x", "x?$large$", "x?$small$"].map(url));
+    world.sandbox.define("large", "wid=900");
+    assert_eq!(world.sends(0).len(), 0, "the answer is not old yet");
+    age(&world);
+    assert_eq!(world.sends(0), [[url("x?$large$")]]);
+    world.sandbox.define("wide", "wid=2000");
+    age(&world);
+    assert_eq!(world.sends(0), [[url("x?$wide$")]]);
+    age(&world);
+    assert_eq!(world.sends(0).len(), 0);
+}
+
+#[test]
+fn only_sets_that_use_presets_wait_for_them_and_failures_take_none_away() {
+    let world = World::new("");
+    presets(&world);
+    world.set("plain", "  assets: [y]");
+    let template = "apiVersion: freshen/v1\nkind: Template\nmetadata: { name: t }\n\
+                    spec: { urls: ['<ID>?$<PRESET>$'] }\n";
+    world.write("manifests/t.yaml", template);
+    world.set("templated", "  templates: [t]\n  assets: [z]");
+    let said = world.ends(4, &["plan", "-v"]);
+    let words = "the image presets: not retrieved yet";
+    assert_eq!(said.matches(&format!("(s): {words}")).count(), 2, "{said}");
+    assert!(said.contains(&url("y")), "{said}");
+    world.ends(0, &["reconcile"]);
+    let sent = items(&world.accepted());
+    assert!(sent.contains(&url("z?$small$")), "{sent:?}");
+    assert_eq!(sent.len(), 6);
+    world.sandbox.remove_presets();
+    age(&world);
+    let before = world.accepted().len();
+    let said = world.ends(4, &["reconcile"]);
+    assert!(
+        said.contains("the image presets: the answer is empty"),
+        "{said}"
+    );
+    assert_eq!(world.accepted().len(), before);
+    assert_eq!(number(&world, "SELECT count(*) FROM departed"), 0);
 }
 
 const ADOPT: [&str; 2] = ["--bootstrap", "adopt"];

@@ -97,6 +97,7 @@ fn its_answers_validate_against_the_contract() {
     validate(&send(&call(&*provider, &secrets, &[A])).unwrap().body);
     validate(&send(&call(&*provider, &secrets, &[foreign])).unwrap().body);
     sandbox.put("a & <b>", "AcmeCorp/Spring & <Co>", "Image");
+    sandbox.define("<large>", "wid=800&fmt=webp");
     for query in queries() {
         let answer = send(&ask(&*provider, &secrets, &query)).unwrap();
         validate(&answer.body);
@@ -399,6 +400,7 @@ fn a_stock_soap_client_can_drive_it() {
         sandbox.put(asset, "AcmeCorp/Spring/2026", "Image");
     }
     sandbox.put("spin", "AcmeCorp/Spring", "SpinSet");
+    sandbox.define("large", "wid=800&fmt=webp");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract/drive.py");
     let options = Options::default();
     let output = Command::new(python)
@@ -415,6 +417,7 @@ fn a_stock_soap_client_can_drive_it() {
     insta::assert_snapshot!(said, @r"
     company -> ('c|6', 'AcmeCorp', 'AcmeCorp/')
     search -> (2, [('new', 'Image', True), ('a', 'Image', True)])
+    presets -> [('large', 'wid=800&fmt=webp')]
     good -> (1, 0, 0)
     poisoned -> fault {http://www.scene7.com/IpsApi/xsd}ipsApiFault 30001 invalid URL: https://media.acme.com/is/image/AcmeCorp/b?$p$&x=<1>
     wrong password -> fault {http://www.scene7.com/IpsApi/xsd}authenticationFault 10001 invalid credentials

@@ -27,6 +27,7 @@ pub struct DynamicMedia {
     company: String,
     declared_handle: Option<String>,
     addressing: Addressing,
+    lists_presets: bool,
     credentials: [(&'static str, SecretRef); 2],
 }
 
@@ -47,7 +48,7 @@ impl DynamicMedia {
         api_version: &str,
         company: String,
         declared_handle: Option<String>,
-        addressing: Addressing,
+        (addressing, lists_presets): (Addressing, bool),
         credentials: [(&'static str, SecretRef); 2],
     ) -> Self {
         Self {
@@ -58,6 +59,7 @@ impl DynamicMedia {
             company,
             declared_handle,
             addressing,
+            lists_presets,
             credentials,
         }
     }
@@ -156,6 +158,10 @@ impl Library for DynamicMedia {
             burst: 60,
             period_ms: MINUTE_MS,
         }]
+    }
+
+    fn lists_presets(&self) -> bool {
+        self.lists_presets
     }
 
     fn ask(&self, query: &Query, page: u32, facts: &Facts, credentials: &Credentials) -> Call {

@@ -30,6 +30,11 @@ pub(super) fn request(
             search(&mut body, query, page);
             ("searchAssets", body.close("searchAssetsParam"))
         }
+        Query::Presets => {
+            let mut body = Body::open(namespace, credentials, "getImageFormatsParam", 256);
+            body.leaf("companyHandle", company_handle);
+            ("getImageFormats", body.close("getImageFormatsParam"))
+        }
     }
 }
 
@@ -41,6 +46,12 @@ pub(super) fn read(query: &Query, answer: &Answer) -> Result<Page, Verdict> {
                 assets(query, found)
             })
         }
+        Query::Presets => read_as(
+            answer,
+            &[],
+            ("getImageFormatsReturn", MAX_ELEMENTS),
+            presets,
+        ),
     };
     page.map_err(|verdict| match verdict {
         // A fault in a parameter is one of the query, which has no items.
@@ -132,6 +143,38 @@ fn asset(query: &AssetQuery, item: &Element) -> Result<Row, Verdict> {
     Ok(Row {
         key: text("assetHandle").unwrap_or_default().to_owned(),
         cells,
+    })
+}
+
+/// All of them come at once.
+fn presets(found: &Element) -> Result<Page, Verdict> {
+    let Some(array) = found.child("imageFormatArray") else {
+        return Err(not_understood("the answer holds no image presets"));
+    };
+    let rows: Vec<Row> = array
+        .children
+        .iter()
+        .map(preset)
+        .collect::<Result<_, _>>()?;
+    Ok(Page {
+        total: Some(rows.len() as u64),
+        is_full: false,
+        rows,
+    })
+}
+
+/// Name and definition.
+fn preset(item: &Element) -> Result<Row, Verdict> {
+    let text = |name: &str| item.text_of(name).unwrap_or_default();
+    let (name, Some(modifier)) = (text("name"), item.text_of("urlModifier")) else {
+        return Err(not_understood("an image preset without `urlModifier`"));
+    };
+    if name.is_empty() {
+        return Err(not_understood("an image preset without its name"));
+    }
+    Ok(Row {
+        key: text("imageFormatHandle").to_owned(),
+        cells: vec![name.to_owned(), modifier.to_owned()],
     })
 }
 
