@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::checking;
 use super::contents::contents_of;
 use super::looking::{self, Looked};
 use super::{Cdn, DeclaredSet};
@@ -54,6 +55,12 @@ impl Composer<'_> {
             problems.push(*problem);
             Vec::new()
         });
+        if problems.is_empty() {
+            let found = checking::check(self.answers, &cdns, (&manifest, &files), &mut looked);
+            let (errors, warnings) = found.into_iter().partition(Problem::is_error);
+            problems = errors;
+            looked.notes.extend::<Vec<Problem>>(warnings);
+        }
         let Looked {
             look_ups,
             notes,

@@ -166,7 +166,8 @@ pub(super) fn left_out(manifest: &Manifest<AssetSetSpec>) -> Problem {
     )
 }
 
-/// Each query to each target once, as often as the most impatient set wants.
+/// Each query to each target once, as often as the most impatient set wants;
+/// what only judges comes last.
 pub(super) fn distinct(look_ups: Vec<LookUp>) -> Vec<LookUp> {
     let mut distinct: BTreeMap<(String, Digest), LookUp> = BTreeMap::new();
     for look_up in look_ups {
@@ -175,7 +176,9 @@ pub(super) fn distinct(look_ups: Vec<LookUp>) -> Vec<LookUp> {
         let known = distinct.entry(key).or_insert(look_up);
         known.poll_ms = known.poll_ms.min(poll_ms);
     }
-    distinct.into_values().collect()
+    let mut distinct: Vec<LookUp> = distinct.into_values().collect();
+    distinct.sort_by_key(|look_up| look_up.query.is_check());
+    distinct
 }
 
 /// Changes with any answer that a set depends on, and not with time.

@@ -1,5 +1,6 @@
 //! Declaring: everything that manifests say, ready to be planned.
 
+mod checking;
 mod compose;
 mod contents;
 mod looking;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::Query;
 use super::table::{self, Cells};
 
 /// Beginnings of a reading, at most: what changes faster cannot be read.
@@ -44,6 +45,7 @@ pub enum Next {
 /// An answer as far as it is read.
 #[derive(Debug)]
 pub struct Gathering {
+    may_be_empty: bool,
     page: u32,
     beginnings: u32,
     total: Option<u64>,
@@ -54,6 +56,7 @@ pub struct Gathering {
 impl Default for Gathering {
     fn default() -> Self {
         Self {
+            may_be_empty: false,
             page: 1,
             beginnings: 1,
             total: None,
@@ -64,6 +67,14 @@ impl Default for Gathering {
 }
 
 impl Gathering {
+    /// A reading of the answer to `query`.
+    pub fn of(query: &Query) -> Self {
+        Self {
+            may_be_empty: query.is_check(),
+            ..Self::default()
+        }
+    }
+
     /// Takes the page that was asked for. Pages that cannot be parts of one
     /// answer, since something changed between them, begin the reading anew.
     pub fn take(&mut self, page: Page) -> Next {
@@ -99,7 +110,7 @@ impl Gathering {
     }
 
     fn done(&mut self) -> Next {
-        if self.rows.is_empty() {
+        if self.rows.is_empty() && !self.may_be_empty {
             return Next::Failed("the answer is empty".to_owned());
         }
         Next::Done(table::write(std::mem::take(&mut self.rows)))
@@ -111,6 +122,7 @@ impl Gathering {
         }
         *self = Self {
             beginnings: self.beginnings + 1,
+            may_be_empty: self.may_be_empty,
             ..Self::default()
         };
         Next::Ask(1)

@@ -13,6 +13,8 @@ pub use gather::{Gathering, Next, Page, Row};
 pub use known::{Failure, Good, Known, Missing, Recorded, View};
 pub use schedule::due_ms;
 
+use std::sync::Arc;
+
 use crate::digest::Digest;
 use crate::manifest::{PublishState, SearchSpec};
 
@@ -23,6 +25,9 @@ pub enum Query {
     Assets(AssetQuery),
     /// The image presets of the account: rows of name and definition.
     Presets,
+    /// Which of these ids the account has, sorted: rows of id and type. None of
+    /// them is an answer too.
+    Names(Arc<[String]>),
 }
 
 /// Which assets.
@@ -78,7 +83,16 @@ impl Query {
                 Digest::of_parts(fixed.into_iter().chain(types).map(str::as_bytes))
             }
             Self::Presets => Digest::of_parts([b"presets".as_slice()]),
+            Self::Names(names) => {
+                let names = names.iter().map(String::as_bytes);
+                Digest::of_parts(std::iter::once(b"names".as_slice()).chain(names))
+            }
         }
+    }
+
+    /// What only judges comes after what sets are expanded from.
+    pub fn is_check(&self) -> bool {
+        matches!(self, Self::Names(_))
     }
 
     /// What it asks for, for people.
@@ -86,6 +100,7 @@ impl Query {
         match self {
             Self::Assets(query) => format!("the assets of `{}`", query.folder),
             Self::Presets => "the image presets".to_owned(),
+            Self::Names(names) => format!("{} listed ids", names.len()),
         }
     }
 }

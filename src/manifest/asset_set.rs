@@ -55,6 +55,9 @@ pub(super) struct AssetSetWire {
     suspend: Option<bool>,
     /// A bad row in a file fails the set instead of being skipped.
     strict: Option<bool>,
+    /// Whether the account is asked if it has the listed assets, of their types;
+    /// what it does not know is named, and fails the set where it is `strict`.
+    check_assets: Option<bool>,
 }
 
 /// An asset.
@@ -182,6 +185,7 @@ pub(super) fn to_spec(wire: AssetSetWire) -> AssetSetSpec {
         not_before_ms: wire.not_before.map(|time| time.0.ms),
         suspend: wire.suspend.unwrap_or(false),
         strict: wire.strict.unwrap_or(false),
+        check_assets: wire.check_assets.unwrap_or(false),
     }
 }
 

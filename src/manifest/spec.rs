@@ -158,6 +158,8 @@ pub struct AssetSetSpec {
     pub suspend: bool,
     /// A bad row fails the set instead of being skipped.
     pub strict: bool,
+    /// The account is asked whether it has the listed assets.
+    pub check_assets: bool,
 }
 
 /// `imagePresets` of a set.

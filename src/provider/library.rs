@@ -19,8 +19,8 @@ pub trait Library: Send + Sync {
     /// [`Provider::look_up`] asks for is known by then.
     fn ask(&self, query: &Query, page: u32, facts: &Facts, credentials: &Credentials) -> Call;
 
-    /// What the answer to it means.
-    fn read(&self, query: &Query, answer: &Answer, credentials: &Credentials) -> Heard;
+    /// What the answer to that call means.
+    fn read(&self, asked: (&Query, u32), answer: &Answer, credentials: &Credentials) -> Heard;
 }
 
 /// What an account answered.

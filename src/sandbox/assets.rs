@@ -53,6 +53,20 @@ const SEARCH: [&str; 28] = [
     "excludeFieldArray",
 ];
 
+/// Parameters of `getAssetsByName`, in the schema's order.
+const BY_NAME: [&str; 10] = [
+    "companyHandle",
+    "accessUserHandle",
+    "accessGroupHandle",
+    "nameArray",
+    "assetTypeArray",
+    "excludeAssetTypeArray",
+    "assetSubTypeArray",
+    "strictSubTypeCheck",
+    "responseFieldArray",
+    "excludeFieldArray",
+];
+
 /// An asset as its account knows it.
 #[derive(Clone, Debug)]
 struct Asset {
@@ -151,6 +165,31 @@ impl Assets {
         Ok(soap::returned(
             &request.namespace,
             "getImageFormats",
+            &content,
+        ))
+    }
+
+    /// Answers `getAssetsByName`.
+    pub(super) fn named(&self, request: &Request) -> Result<String, ServiceFault> {
+        let parameter = &request.parameter;
+        in_order(parameter, &BY_NAME)?;
+        if parameter.child("nameArray").is_none() {
+            return Err(missing("nameArray"));
+        }
+        let kinds = texts(parameter, "assetTypeArray");
+        let fields = texts(parameter, "responseFieldArray");
+        let items = texts(parameter, "nameArray")
+            .into_iter()
+            .filter_map(|name| {
+                let (name, asset) = self.by_name.get_key_value(&name)?;
+                let is_meant = kinds.is_empty() || kinds.contains(&asset.kind);
+                is_meant.then(|| item(name, asset, &fields))
+            });
+        let items: String = items.collect();
+        let content = format!("<assetArray>{items}</assetArray>");
+        Ok(soap::returned(
+            &request.namespace,
+            "getAssetsByName",
             &content,
         ))
     }

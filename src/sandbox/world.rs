@@ -226,15 +226,16 @@ impl World {
         match request.operation.as_str() {
             "getCompanyInfo" => self.company(request).map(Some),
             "cdnCacheInvalidation" => self.invalidate(request, urls).map(Some),
-            "searchAssets" => {
+            listing => {
+                let list = match listing {
+                    "searchAssets" => Assets::search,
+                    "getImageFormats" => Assets::presets,
+                    "getAssetsByName" => Assets::named,
+                    _ => return Ok(None),
+                };
                 self.check_company(request)?;
-                self.assets.search(request).map(Some)
+                list(&self.assets, request).map(Some)
             }
-            "getImageFormats" => {
-                self.check_company(request)?;
-                self.assets.presets(request).map(Some)
-            }
-            _ => Ok(None),
         }
     }
 

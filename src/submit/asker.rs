@@ -131,7 +131,7 @@ impl Asker {
     async fn gather(&self, look_up: &LookUp) -> Result<Result<Vec<u8>, Trouble>, StateError> {
         let target = look_up.provider.target();
         let mut asking = self.look_ups.asking(target)?;
-        let mut gathering = Gathering::default();
+        let mut gathering = Gathering::of(&look_up.query);
         let mut page = 1;
         loop {
             self.spend(look_up, &mut asking).await?;

@@ -142,8 +142,10 @@ impl Courier {
             return self.send(&call, read).await.map(Heard::Other);
         }
         let call = library.ask(query, page, facts, &credentials);
-        self.send(&call, |answer| library.read(query, answer, &credentials))
-            .await
+        self.send(&call, |answer| {
+            library.read((query, page), answer, &credentials)
+        })
+        .await
     }
 
     async fn exchange(&self, call: &Call, read: impl Fn(&Answer) -> Verdict) -> Delivery {

@@ -56,9 +56,17 @@ def main(wsdl, endpoint, user, password, good, poisoned):
         formats = formats if isinstance(formats, list) else formats.items
         return [(preset.name, preset.urlModifier) for preset in formats]
 
+    def named():
+        found = service.getAssetsByName(
+            companyHandle="c|6", nameArray={"items": ["spin", "lost"]}, _soapheaders=header
+        )
+        found = found if isinstance(found, list) else found.items
+        return [(item.name, item.type) for item in found]
+
     show("company", company)
     show("search", search)
     show("presets", presets)
+    show("named", named)
     show("good", lambda: invalidate([good], header))
     show("poisoned", lambda: invalidate([good, poisoned], header))
     show("wrong password", lambda: invalidate([good], wrong))

@@ -256,7 +256,13 @@ pub(crate) fn queries() -> Vec<Query> {
         wants_modified: false,
         ..query.clone()
     };
-    vec![Query::Assets(query), Query::Assets(plain), Query::Presets]
+    let names = ["a & <b>".to_owned(), "lost".to_owned()];
+    vec![
+        Query::Assets(query),
+        Query::Assets(plain),
+        Query::Presets,
+        Query::Names(names.into()),
+    ]
 }
 
 /// The call for a page of the answer, the company's handle known.
@@ -324,7 +330,10 @@ fn a_list_of_assets_is_believed_only_where_all_of_it_is_understood() {
     let secrets = credentials("ci@acme.com", "hunter2");
     let query = &queries()[0];
     let read = |answer: &Answer| {
-        let heard = provider.library().unwrap().read(query, answer, &secrets);
+        let heard = provider
+            .library()
+            .unwrap()
+            .read((query, 1), answer, &secrets);
         match heard {
             Heard::Page(page) => {
                 let cells = page.rows.into_iter().map(|row| row.cells.join(" "));
@@ -380,7 +389,11 @@ fn the_longest_list_is_read_and_an_endless_one_is_not() {
             200,
             &format!("<assetArray>{}</assetArray>", item.repeat(count)),
         );
-        match provider.library().unwrap().read(query, &answer, &secrets) {
+        match provider
+            .library()
+            .unwrap()
+            .read((query, 1), &answer, &secrets)
+        {
             Heard::Page(page) => page.rows.len(),
             Heard::Other(_) => 0,
         }

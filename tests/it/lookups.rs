@@ -352,6 +352,83 @@ fn only_sets_that_use_presets_wait_for_them_and_failures_take_none_away() {
     assert_eq!(number(&world, "SELECT count(*) FROM departed"), 0);
 }
 
+#[test]
+fn listed_ids_and_types_are_checked_and_every_finding_is_in_one_report() {
+    let world = World::new("");
+    for (asset, kind) in [
+        ("a", "Image"),
+        ("Tent", "Image"),
+        ("spin", "SpinSet"),
+        ("film", "Video"),
+    ] {
+        world.sandbox.put(asset, "AcmeCorp", kind);
+    }
+    world.write("manifests/skus.txt", "a\nlost\n");
+    let list = "  checkAssets: true\n  assetsFrom: [{ file: skus.txt }]\n  \
+                assets: [tent, { id: spin, type: Image }, film]";
+    world.set("set", list);
+    let said = world.ends(0, &["validate"]);
+    assert!(said.contains("have not been checked yet"), "{said}");
+    let said = world.ends(0, &["reconcile"]);
+    let findings = [
+        "the account has no asset `tent`",
+        "in the same case and without file ending",
+        "asset `spin` is declared as Image, and is of type SpinSet",
+        "asset `film` is of type Video, and is taken for an Image",
+        "the account has no asset `lost`",
+        "skus.txt:2",
+    ];
+    for finding in findings {
+        assert!(said.contains(finding), "{finding}: {said}");
+    }
+    assert_eq!(items(&world.accepted()).len(), 5, "a warning stops nothing");
+    world.set("set", &format!("{list}\n  strict: true\n  revision: '2'"));
+    let said = world.ends(4, &["reconcile"]);
+    assert!(
+        said.contains("error: the account has no asset `lost`"),
+        "{said}"
+    );
+    assert_eq!(world.accepted().len(), 1);
+    world.set(
+        "set",
+        "  checkAssets: true\n  strict: true\n  assets: [a, Tent]",
+    );
+    world.ends(0, &["reconcile"]);
+}
+
+#[test]
+fn many_ids_are_checked_in_parts_and_none_known_is_an_answer() {
+    let world = World::new("");
+    let ids: Vec<String> = (0..1_200).map(|n| format!("n{n}")).collect();
+    world.write("manifests/skus.txt", &ids.join("\n"));
+    world.set(
+        "set",
+        "  checkAssets: true\n  assetsFrom: [{ file: skus.txt }]",
+    );
+    let said = world.ends(0, &["reconcile"]);
+    assert!(said.contains("the account has no asset `n0`"), "{said}");
+    assert!(said.contains("1180 more of its assets"), "{said}");
+    let calls = world.sandbox.calls();
+    let asked = calls
+        .iter()
+        .filter(|call| call.operation == "getAssetsByName");
+    assert_eq!(asked.count(), 3);
+    assert_eq!(items(&world.accepted()).len(), 1_200);
+}
+
+#[test]
+fn a_check_that_fails_stops_nothing() {
+    let world = World::new("");
+    world.set("set", "  checkAssets: true\n  strict: true\n  assets: [a]");
+    world.sandbox.fail(Failure::Code(30_000), Some(1));
+    let said = world.ends(0, &["reconcile"]);
+    assert!(
+        said.contains("could not be checked: ipsApiFault 30000"),
+        "{said}"
+    );
+    assert_eq!(world.accepted(), [[url("a")]]);
+}
+
 const ADOPT: [&str; 2] = ["--bootstrap", "adopt"];
 
 #[test]

@@ -418,6 +418,7 @@ fn a_stock_soap_client_can_drive_it() {
     company -> ('c|6', 'AcmeCorp', 'AcmeCorp/')
     search -> (2, [('new', 'Image', True), ('a', 'Image', True)])
     presets -> [('large', 'wid=800&fmt=webp')]
+    named -> [('spin', 'SpinSet')]
     good -> (1, 0, 0)
     poisoned -> fault {http://www.scene7.com/IpsApi/xsd}ipsApiFault 30001 invalid URL: https://media.acme.com/is/image/AcmeCorp/b?$p$&x=<1>
     wrong password -> fault {http://www.scene7.com/IpsApi/xsd}authenticationFault 10001 invalid credentials

@@ -173,8 +173,8 @@ impl Library for DynamicMedia {
         self.call(operation, body)
     }
 
-    fn read(&self, query: &Query, answer: &Answer, credentials: &Credentials) -> Heard {
-        match listing::read(query, answer) {
+    fn read(&self, asked: (&Query, u32), answer: &Answer, credentials: &Credentials) -> Heard {
+        match listing::read(asked, answer) {
             Ok(page) => Heard::Page(page),
             Err(verdict) => Heard::Other(verdict.redacted(credentials)),
         }

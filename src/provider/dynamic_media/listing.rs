@@ -13,6 +13,8 @@ use crate::provider::{Answer, Credentials, Verdict};
 const MAX_SHORT: usize = 10_000;
 /// Assets in one answer, at most, whatever is asked for.
 const MAX_LONG: usize = 1_000;
+/// Ids in one question.
+const MAX_NAMES: usize = 500;
 /// Room for whatever else a server adds to the longest answer.
 const MAX_ELEMENTS: usize = 200_000;
 
@@ -35,12 +37,23 @@ pub(super) fn request(
             body.leaf("companyHandle", company_handle);
             ("getImageFormats", body.close("getImageFormatsParam"))
         }
+        Query::Names(names) => {
+            let mut body = Body::open(namespace, credentials, "getAssetsByNameParam", 32 << 10);
+            body.leaf("companyHandle", company_handle);
+            let asked = names.iter().skip((page as usize - 1) * MAX_NAMES);
+            let asked = asked.take(MAX_NAMES).map(String::as_str);
+            body.array("nameArray", asked);
+            let fields = ["assetHandle", "name", "type", "subType"];
+            let fields = fields.map(|field| format!("assetArray/items/{field}"));
+            body.array("responseFieldArray", fields.iter().map(String::as_str));
+            ("getAssetsByName", body.close("getAssetsByNameParam"))
+        }
     }
 }
 
 /// What is in a page of the answer.
-pub(super) fn read(query: &Query, answer: &Answer) -> Result<Page, Verdict> {
-    let page = match query {
+pub(super) fn read((query, page): (&Query, u32), answer: &Answer) -> Result<Page, Verdict> {
+    let found = match query {
         Query::Assets(query) => {
             read_as(answer, &[], ("searchAssetsReturn", MAX_ELEMENTS), |found| {
                 assets(query, found)
@@ -52,8 +65,15 @@ pub(super) fn read(query: &Query, answer: &Answer) -> Result<Page, Verdict> {
             ("getImageFormatsReturn", MAX_ELEMENTS),
             presets,
         ),
+        Query::Names(names) => {
+            let is_last = page as usize * MAX_NAMES >= names.len();
+            let name = "getAssetsByNameReturn";
+            read_as(answer, &[], (name, MAX_ELEMENTS), |found| {
+                named(found, is_last)
+            })
+        }
     };
-    page.map_err(|verdict| match verdict {
+    found.map_err(|verdict| match verdict {
         // A fault in a parameter is one of the query, which has no items.
         Verdict::Refused { reason, .. } | Verdict::TooLarge(reason) => {
             Verdict::NotUnderstood(reason)
@@ -143,6 +163,27 @@ fn asset(query: &AssetQuery, item: &Element) -> Result<Row, Verdict> {
     Ok(Row {
         key: text("assetHandle").unwrap_or_default().to_owned(),
         cells,
+    })
+}
+
+/// Those of the ids asked about that the account has.
+fn named(found: &Element, is_last: bool) -> Result<Page, Verdict> {
+    let items = found.child("assetArray").map(|array| &array.children);
+    let rows = items.into_iter().flatten().map(|item| {
+        let text = |name: &str| item.text_of(name).filter(|text| !text.is_empty());
+        let (Some(name), Some(kind)) = (text("name"), text("type")) else {
+            return Err(not_understood("an asset without its name or its type"));
+        };
+        // Two ids may lead to one asset, where case does not count.
+        Ok(Row {
+            key: String::new(),
+            cells: vec![name.to_owned(), kind.to_owned()],
+        })
+    });
+    Ok(Page {
+        total: None,
+        is_full: !is_last,
+        rows: rows.collect::<Result<_, _>>()?,
     })
 }
 
