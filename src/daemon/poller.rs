@@ -61,10 +61,24 @@ impl Poller {
         loop {
             let next_ms = self.ask_what_is_due();
             tokio::select! {
-                changed = self.scans.changed() => if changed.is_err() { return },
+                changed = self.scans.changed() => match changed {
+                    Ok(()) => self.forget_others(),
+                    Err(_) => return,
+                },
                 Some(done) = self.tasks.join_next() => self.take(done),
                 () = self.clock.sleep_until(next_ms, false) => {}
             }
+        }
+    }
+
+    /// What no manifest wants any more is not kept for ever.
+    fn forget_others(&mut self) {
+        let scan = self.scans.borrow().clone();
+        let Some(scan) = scan.filter(|scan| !scan.declared.look_ups.is_empty()) else {
+            return;
+        };
+        if let Err(error) = self.asker.forget_others(&scan.declared.look_ups) {
+            self.pause(&error);
         }
     }
 

@@ -127,6 +127,13 @@ impl Asker {
         Ok(is_news)
     }
 
+    /// Forgets what was listed for others than these, once it is old.
+    pub fn forget_others(&self, look_ups: &[LookUp]) -> Result<(), StateError> {
+        let wanted = look_ups.iter().map(|look_up| look_up.query.digest());
+        let now_ms = self.clock.now_ms();
+        self.look_ups.forget_unwanted(&wanted.collect(), now_ms)
+    }
+
     /// All pages of the answer.
     async fn gather(&self, look_up: &LookUp) -> Result<Result<Vec<u8>, Trouble>, StateError> {
         let target = look_up.provider.target();
@@ -259,6 +266,7 @@ pub async fn ask_due(asker: &Arc<Asker>, look_ups: &[LookUp]) -> Result<bool, St
     while let Some(done) = tasks.join_next().await {
         is_news |= done.unwrap_or(Ok(false))?;
     }
+    asker.forget_others(look_ups)?;
     Ok(is_news)
 }
 

@@ -167,6 +167,23 @@ fn waits_grow_with_failures_last_over_a_restart_and_end_with_an_answer() {
 }
 
 #[test]
+fn an_answer_that_nobody_wants_is_forgotten_after_a_month_and_no_other() {
+    let bench = Bench::new("");
+    bench.ask();
+    let day_ms = 24 * 60 * 60 * 1000;
+    let kept = |look_ups: &[LookUp]| {
+        bench.asker.forget_others(look_ups).unwrap();
+        let reader = freshen::state::Reader::open(&bench.world.folder().join("freshen.db"));
+        reader.unwrap().unwrap().look_ups().unwrap().len()
+    };
+    bench.wait_until(NOW_MS + 29 * day_ms);
+    assert_eq!(kept(&[]), 1);
+    bench.wait_until(NOW_MS + 31 * day_ms);
+    assert_eq!(kept(std::slice::from_ref(&bench.look_up)), 1);
+    assert_eq!(kept(&[]), 0);
+}
+
+#[test]
 fn what_repeating_does_not_help_is_left_alone_until_a_secret_changes() {
     let bench = Bench::new("");
     bench.world.write("password", "wrong");
