@@ -146,6 +146,7 @@ fn freshen(file: &str) -> Duration {
     let options = Options {
         manifests: vec![folder.clone()],
         max_expansion: 20_000_000,
+        known: std::sync::Arc::default(),
     };
     let choices = planning::Options {
         bootstrap: Some(BootstrapChoice::Invalidate),

@@ -15,6 +15,7 @@ pub mod expand;
 pub mod import;
 pub mod inspect;
 pub mod load;
+pub mod lookup;
 pub mod manifest;
 pub mod metrics;
 pub mod plan;

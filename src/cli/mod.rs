@@ -19,6 +19,7 @@ mod history;
 mod import;
 mod init;
 mod log;
+mod looking;
 mod output;
 mod paper;
 mod placing;

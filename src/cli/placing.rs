@@ -39,6 +39,7 @@ pub(super) fn place(
     let options = Options {
         manifests: vec![staging.path.clone()],
         max_expansion,
+        known: std::sync::Arc::default(),
     };
     let proven = load::scan(&options.manifests, |tree| declare(tree, &options))
         .context("failed to read back what was written")

@@ -11,11 +11,13 @@ use anyhow::Context as _;
 
 use super::args::{Global, Plan as Arguments};
 use super::exit::{Exit, Failure};
+use super::looking;
 use super::output::{self, Output};
 use super::workspace::{self, failed_on_state};
 use crate::declare::Declared;
 use crate::inspect::plan::{Found, Options, plan};
 use crate::load::Index;
+use crate::lookup::{Known, Missing};
 use crate::manifest::Problem;
 use crate::plan::saved::SavedPlan;
 use crate::reconcile::since;
@@ -30,11 +32,9 @@ const SHOWN_AT_MOST: usize = 100_000;
 
 /// Plans, offline, against the state or a commit; writes nothing but `--save`.
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
-    let index = match arguments.since {
-        Some(_) => Index::default(),
-        None => workspace::index(global),
-    };
-    let mut declared = workspace::declared_with(global, &Arc::new(index))?;
+    let (index, known) = remembered(arguments.since.as_deref(), global);
+    let mut declared = workspace::declared_with(global, &index, &known)?;
+    looking::tell(&declared, &known);
     let options = Options {
         urls: match arguments.verbose {
             0 => 0,
@@ -72,6 +72,17 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
     let has_changes = found.planned.plan.has_changes();
     output.report(&found.report, Some(has_changes))?;
     Ok(exit(arguments, &declared, &found))
+}
+
+/// What the state remembers of files and accounts: nothing, where none is read.
+pub(super) fn remembered(since: Option<&str>, global: &Global) -> (Arc<Index>, Arc<Known>) {
+    match since {
+        Some(_) => (Arc::default(), Arc::default()),
+        None => (
+            Arc::new(workspace::index(global)),
+            workspace::known(global, Missing::Fails),
+        ),
+    }
 }
 
 /// How a plan against `since`, or against the state, is let through.

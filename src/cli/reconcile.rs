@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::progress::Meter;
 use super::workspace::{self, failed_on_state};
-use super::{output, plan};
+use super::{looking, output, plan};
 use crate::declare::Declared;
 use crate::load::Index;
 use crate::manifest::Problem;
@@ -35,14 +35,21 @@ use crate::submit::transport::{Patience, Transport};
 
 /// Reconciles once, against the state or a commit.
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
-    let index = Arc::new(index(arguments, global));
-    let mut declared = workspace::declared_with(global, &index)?;
+    let (index, known) = plan::remembered(arguments.since.as_deref(), global);
+    let mut declared = workspace::declared_with(global, &index, &known)?;
     workspace::check_set(&declared, arguments.set.as_deref())?;
     let saved = arguments.plan.as_deref().map(saved).transpose()?;
-    let mut store = match &arguments.since {
-        Some(reference) => plan::since_commit(&mut declared, global, reference)?,
-        None => workspace::store(global, "reconcile")?,
+    let mut store = if let Some(reference) = &arguments.since {
+        plan::since_commit(&mut declared, global, reference)?
+    } else {
+        let store = workspace::store(global, "reconcile")?;
+        let asking = (&arguments.allow_endpoint[..], arguments.max_time);
+        if looking::ask(&declared, &known, global, asking)? {
+            declared = workspace::declared_with(global, &index, &known)?;
+        }
+        store
     };
+    looking::tell(&declared, &known);
     remember(&index, &declared, &mut store);
     note_past(arguments.bootstrap, &store)?;
     let planning = planning::Options {
@@ -72,14 +79,6 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
     }
     let cure = plan::cure(arguments.since.as_deref());
     finish(&declared, &mut store, (&outcome, &cure), output)
-}
-
-/// What is known of files from before: nothing, where no state is read.
-fn index(arguments: &Arguments, global: &Global) -> Index {
-    match arguments.since {
-        Some(_) => Index::default(),
-        None => workspace::index(global),
-    }
 }
 
 /// Records what is known of files. Nothing but time is lost where that fails.

@@ -16,16 +16,18 @@ use super::args::{Bootstrap, Global};
 use super::exit::{Exit, Failure};
 use super::log::{LogFormat, LogLevel};
 use super::workspace::{self, failed_on_state};
-use super::{duration, log, reconcile};
+use super::{duration, log, looking, reconcile};
 use crate::daemon::driver::{self, Driver, Ended, Settings};
 use crate::daemon::health::Health;
 use crate::daemon::observing::Observing;
+use crate::daemon::poller::Poller;
 use crate::daemon::scanner::{self, Scan};
 use crate::daemon::schedule::Timing;
 use crate::daemon::telling::Telling;
 use crate::daemon::webhook::{Sink, Webhook};
 use crate::declare::Declared;
 use crate::load::Index;
+use crate::lookup::{Known, Missing};
 use crate::metrics::Metrics;
 use crate::state::{Store, check_location};
 use crate::submit::clock::{Clock, SystemClock};
@@ -87,7 +89,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Failur
         None
     } else {
         check_past(arguments, global)?;
-        Some(workspace::store(global, "run")?)
+        let store = workspace::store(global, "run")?;
+        ask_first(arguments, global, &store)?;
+        Some(store)
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -127,6 +131,19 @@ fn check_past(arguments: &Arguments, global: &Global) -> Result<(), Failure> {
     ))
 }
 
+/// What a state without a past begins with includes what accounts list: asked
+/// later, it would all look new.
+fn ask_first(arguments: &Arguments, global: &Global, store: &Store) -> Result<(), Failure> {
+    if !store.is_new().map_err(failed_on_state)? {
+        return Ok(());
+    }
+    let known = workspace::known(global, Missing::Fails);
+    let index = Arc::new(workspace::index(global));
+    let declared = workspace::declared_with(global, &index, &known)?;
+    let asking = (&arguments.allow_endpoint[..], u64::MAX);
+    looking::ask(&declared, &known, global, asking).map(drop)
+}
+
 fn sink(arguments: &Arguments) -> Result<Option<Sink>, Failure> {
     let Some(url) = &arguments.notify else {
         return Ok(None);
@@ -147,6 +164,7 @@ struct Parts {
     telling: Telling,
     clock: Arc<dyn Clock>,
     index: Arc<Index>,
+    known: Arc<Known>,
 }
 
 async fn serve(
@@ -170,8 +188,9 @@ async fn serve(
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let index = Arc::new(workspace::index(global));
-    let known = (Arc::clone(&index), Arc::clone(&clock));
-    let (scanner, scans) = scanner::spawn(workspace::declaring(global), known, timing);
+    let files = (Arc::clone(&index), Arc::clone(&clock));
+    let known = workspace::known(global, Missing::Fails);
+    let (scanner, scans) = scanner::spawn(workspace::declaring(global, &known), files, timing);
     let parts = Parts {
         telling: Telling::new(
             (Arc::clone(&metrics), Arc::clone(&health)),
@@ -184,6 +203,7 @@ async fn serve(
         scans,
         clock,
         index,
+        known,
     };
     let app = app(arguments, global, &parts, (metrics, health, started));
     let (ends, ended) = oneshot::channel::<()>();
@@ -192,7 +212,7 @@ async fn serve(
         drop(ended.await);
     }));
     let exit = match store {
-        Some(store) => keep(arguments, store, parts).await,
+        Some(store) => keep(arguments, global, store, parts).await,
         None => observe(global, parts).await,
     };
     drop(ends);
@@ -201,9 +221,14 @@ async fn serve(
 }
 
 /// Holds the state, and reconciles.
-async fn keep(arguments: &Arguments, store: Store, parts: Parts) -> Result<Exit, Failure> {
+async fn keep(
+    arguments: &Arguments,
+    global: &Global,
+    store: Store,
+    parts: Parts,
+) -> Result<Exit, Failure> {
     let transport = Transport::new(Patience::default()).context("failed to set up TLS")?;
-    let courier = Courier::new(transport, arguments.allow_endpoint.clone());
+    let courier = Arc::new(Courier::new(transport, arguments.allow_endpoint.clone()));
     let Parts {
         scanner,
         scans,
@@ -211,7 +236,16 @@ async fn keep(arguments: &Arguments, store: Store, parts: Parts) -> Result<Exit,
         telling,
         clock,
         index,
+        known,
     } = parts;
+    let asker = looking::asker(
+        &global.state,
+        Arc::clone(&courier),
+        &known,
+        Arc::clone(&clock),
+    );
+    let watched = (scanner.clone(), scans.clone());
+    let poller = tokio::spawn(Poller::new(asker, Arc::clone(&clock), watched).run());
     let settings = Settings {
         bootstrap: arguments.bootstrap.map(reconcile::choice),
         grace: Duration::from_millis(arguments.grace),
@@ -220,13 +254,16 @@ async fn keep(arguments: &Arguments, store: Store, parts: Parts) -> Result<Exit,
     };
     let driver = Driver::new(
         store,
-        Arc::new(courier),
+        courier,
         clock,
         (scanner, scans),
         (stop, telling),
         settings,
     );
-    end(driver.map_err(failed)?.run().await)
+    let ended = driver.map_err(failed)?.run().await;
+    // Whatever is being asked is asked again by the next run.
+    poller.abort();
+    end(ended)
 }
 
 /// Only looks.
@@ -237,10 +274,11 @@ async fn observe(global: &Global, parts: Parts) -> Result<Exit, Failure> {
         stop,
         telling,
         clock,
+        known,
         ..
     } = parts;
     let state = global.state.clone();
-    let observing = Observing::new(state, clock, (scanner, scans), (stop, telling));
+    let observing = Observing::new((state, known), clock, (scanner, scans), (stop, telling));
     end(observing.map_err(failed)?.run().await)
 }
 

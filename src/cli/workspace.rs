@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use super::args::Global;
 use super::exit::{Exit, Failure};
+use super::looking;
 use crate::declare::{Declared, Options, declare};
 use crate::inspect::Moment;
 use crate::inspect::wanted::{self, Refused};
 use crate::load::{self, Index, LoadError, Visited};
+use crate::lookup::{Known, Missing};
 use crate::manifest::Problem;
 use crate::state::{self, Holder, Reader, StateError, Store};
 use crate::submit::clock::{Clock as _, SystemClock};
@@ -40,14 +42,23 @@ pub(super) fn check_roots(global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Everything that the manifests declare, read consistently.
+/// Everything that the manifests declare, read consistently; accounts are not
+/// asked, and how old their answers are is told.
 pub(super) fn declared(global: &Global) -> Result<Declared, Failure> {
-    declared_with(global, &Arc::new(index(global)))
+    let known = known(global, Missing::Fails);
+    let declared = declared_with(global, &Arc::new(index(global)), &known)?;
+    looking::tell(&declared, &known);
+    Ok(declared)
 }
 
-/// The same, where `index` knows some of the files that sets take revisions from.
-pub(super) fn declared_with(global: &Global, index: &Arc<Index>) -> Result<Declared, Failure> {
-    let options = declaring(global);
+/// The same, where `index` knows some of the files that sets take revisions
+/// from, and `known` what accounts have listed.
+pub(super) fn declared_with(
+    global: &Global,
+    index: &Arc<Index>,
+    known: &Arc<Known>,
+) -> Result<Declared, Failure> {
+    let options = declaring(global, known);
     index.begin(now_ms());
     let declared = load::scan_with(index, &global.manifests, |tree| declare(tree, &options));
     declared.map_err(unstable)
@@ -55,7 +66,8 @@ pub(super) fn declared_with(global: &Global, index: &Arc<Index>) -> Result<Decla
 
 /// Everything that the manifests declare, and where it was read.
 pub(super) fn visited(global: &Global) -> Result<(Declared, Visited), Failure> {
-    let options = declaring(global);
+    let known = known(global, Missing::Fails);
+    let options = declaring(global, &known);
     let index = Arc::new(index(global));
     index.begin(now_ms());
     let read = load::scan_with(&index, &global.manifests, |tree| {
@@ -63,6 +75,17 @@ pub(super) fn visited(global: &Global) -> Result<(Declared, Visited), Failure> {
         (declared, tree.visited(&tree.contents()))
     });
     read.map_err(unstable)
+}
+
+/// What accounts have listed, as the state has it. Where that cannot be read,
+/// nothing is known: what is wrong with it is told by whoever needs more of it.
+pub(super) fn known(global: &Global, missing: Missing) -> Arc<Known> {
+    let path = global.state.clone();
+    Arc::new(Known::new(missing, move || {
+        let reader = Reader::open(&path).ok().flatten();
+        let look_ups = reader.and_then(|reader| reader.look_ups().ok());
+        look_ups.unwrap_or_default()
+    }))
 }
 
 /// What the state knows of files. Where it cannot be read, all files are: what
@@ -78,7 +101,7 @@ pub(super) fn index(global: &Global) -> Index {
 
 /// Everything that the manifests declared at a commit.
 pub(super) fn declared_at(global: &Global, reference: &str) -> Result<Declared, Failure> {
-    let options = declaring(global);
+    let options = declaring(global, &Arc::default());
     let declared = load::at_commit(&global.manifests, reference, |tree| declare(tree, &options));
     declared.map_err(|error| match error.hint() {
         Some(hint) => failed_to_load(error).hint(hint),
@@ -87,10 +110,11 @@ pub(super) fn declared_at(global: &Global, reference: &str) -> Result<Declared, 
 }
 
 /// What is read, and how far it may expand.
-pub(super) fn declaring(global: &Global) -> Options {
+pub(super) fn declaring(global: &Global, known: &Arc<Known>) -> Options {
     Options {
         manifests: global.manifests.clone(),
         max_expansion: global.max_expansion,
+        known: Arc::clone(known),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod driver;
 pub mod health;
 pub mod observing;
 pub mod pass;
+pub mod poller;
 pub mod provisions;
 mod reading;
 pub mod scanner;

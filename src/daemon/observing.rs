@@ -9,6 +9,7 @@ use super::driver::{Ended, Error};
 use super::scanner::{Handle, Scan};
 use super::signals::{Asked, Signals};
 use super::telling::Telling;
+use crate::lookup::Known;
 use crate::reconcile::planning;
 use crate::state::{Reader, StateError};
 use crate::submit::clock::Clock;
@@ -21,6 +22,7 @@ const LOOK_MS: i64 = 60 * 1000;
 /// The loop of a daemon that only looks.
 pub struct Observing {
     state: PathBuf,
+    known: Arc<Known>,
     clock: Arc<dyn Clock>,
     scans: watch::Receiver<Option<Arc<Scan>>>,
     scanner: Handle,
@@ -31,15 +33,16 @@ pub struct Observing {
 
 impl Observing {
     /// A loop over the state at `state`, which may be another process's, or
-    /// not there at all.
+    /// not there at all; what accounts list is looked for there as well.
     pub fn new(
-        state: PathBuf,
+        (state, known): (PathBuf, Arc<Known>),
         clock: Arc<dyn Clock>,
         (scanner, scans): (Handle, watch::Receiver<Option<Arc<Scan>>>),
         (stop, telling): (Stop, Telling),
     ) -> Result<Self, Error> {
         Ok(Self {
             state,
+            known,
             clock,
             scans,
             scanner,
@@ -103,6 +106,9 @@ impl Observing {
             }
             let now_ms = self.clock.now_ms();
             if now_ms >= until_ms || leap::is_back(seen_ms, now_ms) {
+                // Whoever holds the state may have asked accounts since.
+                self.known.refresh();
+                self.scanner.hint();
                 return true;
             }
         }

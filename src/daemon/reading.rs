@@ -3,12 +3,21 @@
 use std::sync::Arc;
 
 use crate::declare::{Declared, Options, declare};
+use crate::digest::Digest;
 use crate::load::{self, Contents, Index, LoadError, Visited};
 
 /// What the manifests held, and what it declares.
 pub(super) struct Content {
-    pub(super) contents: Contents,
+    contents: Contents,
     pub(super) declared: Arc<Declared>,
+}
+
+impl Content {
+    /// Of all that was read, answers included.
+    pub(super) fn digest(&self) -> Digest {
+        let digests = [&self.contents.digest, &self.declared.answered];
+        Digest::of_parts(digests.map(|digest| &digest.0[..]))
+    }
 }
 
 /// What a scan found, and where it has been.
@@ -30,7 +39,9 @@ pub(super) fn read(
 ) -> Result<Reading, LoadError> {
     index.begin(now_ms);
     let mut reading = load::scan_with(index, &options.manifests, |tree| {
-        let same = known.iter().find(|content| tree.holds(&content.contents));
+        let same = known.iter().find(|content| {
+            content.declared.is_answered_as(&options.known) && tree.holds(&content.contents)
+        });
         let content = same.map_or_else(
             || {
                 let declared = Arc::new(declare(tree, options));

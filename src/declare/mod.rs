@@ -1,7 +1,10 @@
 //! Declaring: everything that manifests say, ready to be planned.
 
+mod cdn;
+mod checking;
 mod compose;
 mod contents;
+mod looking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,20 +12,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use serde_yaml::Value;
 
 use crate::digest::Digest;
-use crate::expand::{self, Addressing, Compiled, SetSource, compile};
+use crate::expand::{Addressing, Compiled, SetSource, compile};
 use crate::load::{self, Tree};
+use crate::lookup::Known;
 use crate::manifest::{
-    AssetSetSpec, Catalog, CdnSpec, LimitsSpec, Manifest, OnCreate, Place, Problem,
-    ProviderSchemas, RateLimit, Shape, Step, TemplateSpec, Verify, decode, read_catalog,
+    AssetSetSpec, Catalog, LimitsSpec, Manifest, OnCreate, Place, Problem, ProviderSchemas, Step,
+    TemplateSpec, read_catalog,
 };
-use crate::provider::{Provider, catalog};
+use crate::provider::{LookUp, catalog};
 use crate::resolve::{NamedFile, glob, resolve};
-use crate::wire::Wire;
 
-use compose::Composer;
+pub use cdn::Cdn;
+
+use cdn::declare_cdns;
+use compose::{Composed, Composer, Outcome};
 
 /// How to declare.
 #[derive(Clone, Debug)]
@@ -31,6 +36,8 @@ pub struct Options {
     pub manifests: Vec<PathBuf>,
     /// URLs that a set may expand to, at most.
     pub max_expansion: u64,
+    /// What the accounts of CDNs have listed.
+    pub known: Arc<Known>,
 }
 
 /// All that the manifests declare.
@@ -42,6 +49,8 @@ pub struct Declared {
     pub sets: BTreeMap<String, DeclaredSet>,
     /// Sets that keep their last good state.
     pub broken: Vec<String>,
+    /// Sets that are done without, since nothing here tells what is in them.
+    pub left_out: Vec<String>,
     /// Every finding but those of expanding.
     pub problems: Vec<Problem>,
     /// Changes with every manifest and every file that one names.
@@ -50,6 +59,10 @@ pub struct Declared {
     pub empty_roots: Vec<String>,
     /// The commit that the first root is at, where it is in git.
     pub commit: Option<String>,
+    /// What accounts are to be asked, each once.
+    pub look_ups: Vec<LookUp>,
+    /// Of what they had answered.
+    pub answered: Digest,
     /// Something could not be read so far that we know whose it is.
     is_incomplete: bool,
 }
@@ -72,50 +85,17 @@ impl Declared {
         self.is_incomplete
     }
 
+    /// Whether accounts have answered nothing else since: an answer counts as
+    /// a file does, and its age as little as a file's.
+    pub fn is_answered_as(&self, known: &Known) -> bool {
+        self.look_ups.is_empty() || looking::digest(&known.view(), &self.look_ups) == self.answered
+    }
+
     /// Whether nothing counts as vanished: a root is empty, or a file is
     /// unreadable or invalid.
     pub fn is_frozen(&self) -> bool {
         let is_invalid = self.problems.iter().any(Problem::is_error);
         !self.empty_roots.is_empty() || self.is_incomplete || is_invalid
-    }
-}
-
-/// A Cdn, with its provider.
-#[derive(Debug)]
-pub struct Cdn {
-    /// `metadata.name`.
-    pub name: String,
-    /// Its codec.
-    pub provider: Arc<dyn Provider>,
-    /// How URLs become items.
-    pub wire: Wire,
-    /// Items of one batch, at most: by manifest and by provider.
-    pub max_batch: u32,
-    /// The rates to keep; what the manifest leaves out is the provider's default.
-    pub rate: RateLimit,
-    /// Calls under way at once.
-    pub concurrency: u32,
-    /// Milliseconds from an acceptance to the next tier.
-    pub settle_ms: u64,
-    /// Nothing is sent while true.
-    pub suspend: bool,
-    /// Whether what it serves is looked at.
-    pub verify: Option<Verify>,
-    /// Scheme, host and port of what the edge fetches from, where declared.
-    pub origin: Option<String>,
-    /// Milliseconds from an acceptance to sending again, each.
-    pub repeat_ms: Vec<u64>,
-    /// Of what the manifest says: a change lifts refusals.
-    pub digest: Digest,
-    /// Where it is declared.
-    pub place: Place,
-}
-
-impl Cdn {
-    /// Whether `url` is one of this Cdn's, as far as its root tells.
-    pub fn covers(&self, url: &str) -> bool {
-        let root = self.provider.addressing().and_then(|it| it.root.as_deref());
-        expand::judge_url(url, root).is_ok()
     }
 }
 
@@ -144,14 +124,22 @@ pub struct DeclaredSet {
     pub place: Place,
     manifest: Manifest<AssetSetSpec>,
     templates: Vec<Arc<Manifest<TemplateSpec>>>,
-    providers: Vec<Arc<dyn Provider>>,
+    /// Of its Cdns that have a say, inner first.
+    addressings: Vec<Addressing>,
     files: Vec<Option<NamedFile>>,
     /// What the file of each asset holds, where that is a revision.
     contents: Option<Arc<[Digest]>>,
     max_expansion: u64,
+    /// It is expanded from what an account listed before it last failed to.
+    is_stale: bool,
 }
 
 impl DeclaredSet {
+    /// Whether it rests on an answer that could not be had again.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
     /// Reads the set's files and compiles it; nothing of that is kept.
     pub fn expand(&self) -> Compiled {
         self.compile(&self.manifest.spec, self.contents.as_ref())
@@ -189,7 +177,7 @@ impl DeclaredSet {
     fn compile(&self, spec: &AssetSetSpec, contents: Option<&Arc<[Digest]>>) -> Compiled {
         let place_of = |path: &[Step<'_>]| self.manifest.place(path);
         let templates: Vec<&TemplateSpec> = self.templates.iter().map(|one| &one.spec).collect();
-        let addressings = addressings(&self.providers);
+        let addressings: Vec<&Addressing> = self.addressings.iter().collect();
         let source = SetSource {
             spec,
             place_of: &place_of,
@@ -201,7 +189,11 @@ impl DeclaredSet {
         if let Some(contents) = contents {
             resolved.table.set_contents(Arc::clone(contents));
         }
-        compile(&source, resolved)
+        let compiled = compile(&source, resolved);
+        Compiled {
+            partial: compiled.partial || self.is_stale,
+            ..compiled
+        }
     }
 }
 
@@ -233,34 +225,43 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
         .into_iter()
         .map(|(name, template)| (name, Arc::new(template)))
         .collect();
+    let answers = options.known.view();
     let composer = Composer {
         tree,
+        answers: &answers,
         cdns: &cdns,
         templates: &templates,
         max_expansion: options.max_expansion,
     };
-    let results: Vec<(String, Result<DeclaredSet, Vec<Problem>>)> = sets
+    let results: Vec<(String, Composed)> = sets
         .into_par_iter()
         .map(|(name, set)| (name, composer.compose(set)))
         .collect();
     let mut sets = BTreeMap::new();
     let mut broken: BTreeSet<String> = broken_sets.into_iter().collect();
-    for (name, result) in results {
-        match result {
-            Ok(set) => {
-                sets.insert(name, set);
+    let (mut look_ups, mut left_out) = (Vec::new(), Vec::new());
+    for (name, composed) in results {
+        problems.extend(composed.problems);
+        look_ups.extend(composed.look_ups);
+        match composed.set {
+            Outcome::Set(set) => {
+                sets.insert(name, *set);
             }
-            Err(found) => {
-                problems.extend(found);
+            Outcome::Broken => {
                 broken.insert(name);
             }
+            Outcome::LeftOut => left_out.push(name),
         }
     }
+    let look_ups = looking::distinct(look_ups);
     Declared {
+        answered: looking::digest(&answers, &look_ups),
+        look_ups,
         digest: digest_of(tree, &sets),
         cdns,
         sets,
         broken: broken.into_iter().collect(),
+        left_out,
         problems,
         empty_roots: tree.empty_roots.clone(),
         commit: load::commit_of(&options.manifests),
@@ -271,98 +272,4 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
 fn digest_of(tree: &Tree, sets: &BTreeMap<String, DeclaredSet>) -> Digest {
     let inputs = sets.values().map(|set| &set.inputs.0[..]);
     Digest::of_parts(std::iter::once(&tree.digest.0[..]).chain(inputs))
-}
-
-/// The Cdns whose provider block makes sense.
-fn declare_cdns(
-    manifests: BTreeMap<String, Manifest<CdnSpec>>,
-    schemas: &ProviderSchemas,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, Cdn> {
-    let mut cdns = BTreeMap::new();
-    for (name, manifest) in manifests {
-        match provider_of(&manifest, schemas) {
-            Ok(provider) => {
-                let cdn = declare_cdn(&manifest, provider);
-                problems.extend(cut_batch(&manifest, &cdn));
-                cdns.insert(name, cdn);
-            }
-            Err(found) => problems.extend(found),
-        }
-    }
-    cdns
-}
-
-fn provider_of(
-    manifest: &Manifest<CdnSpec>,
-    schemas: &ProviderSchemas,
-) -> Result<Arc<dyn Provider>, Vec<Problem>> {
-    let CdnSpec {
-        provider, block, ..
-    } = &manifest.spec;
-    let schema = schemas
-        .get(provider.as_str())
-        .expect("the catalogue knows the providers by these schemas");
-    let shape = Shape::new(schema.as_value());
-    let value: Value = decode(&manifest.document, block, &shape, provider)?;
-    let place_of = |path: &[Step<'_>]| {
-        let block = [Step::Key("spec"), Step::Key(provider)];
-        Some(manifest.place(&[&block[..], path].concat()))
-    };
-    catalog::decode(provider, value, &place_of)
-}
-
-/// That fewer items go into a batch than was declared.
-fn cut_batch(manifest: &Manifest<CdnSpec>, cdn: &Cdn) -> Option<Problem> {
-    let declared = manifest.spec.max_batch?;
-    let most = cdn.max_batch;
-    let path = [Step::Key("spec"), Step::Key("batch"), Step::Key("maxUrls")];
-    let message = format!("a batch holds {most} URLs at most, so {declared} comes to {most}");
-    let problem = Problem::warning("batch-size", Some(manifest.place(&path)), message);
-    (most < declared).then(|| problem.hint(format!("write {most}, or leave it out")))
-}
-
-fn declare_cdn(manifest: &Manifest<CdnSpec>, provider: Arc<dyn Provider>) -> Cdn {
-    let spec = &manifest.spec;
-    let capacity = provider.capacity().max_items;
-    Cdn {
-        name: manifest.name.clone(),
-        wire: Wire::new(&spec.granularity),
-        max_batch: spec
-            .max_batch
-            .map_or(capacity, |declared| declared.min(capacity)),
-        rate: rate_of(spec.rate_limit.as_ref(), provider.default_rate()),
-        concurrency: spec.concurrency,
-        settle_ms: spec.settle_ms,
-        suspend: spec.suspend,
-        verify: spec.verify,
-        origin: spec.origin.clone(),
-        repeat_ms: spec.repeat_ms.clone(),
-        digest: manifest.document.digest,
-        place: manifest.place(&[Step::Key("metadata"), Step::Key("name")]),
-        provider,
-    }
-}
-
-/// Declared buckets of calls leave the default ones of items alone, and the
-/// other way round.
-fn rate_of(declared: Option<&RateLimit>, default: RateLimit) -> RateLimit {
-    let Some(declared) = declared else {
-        return default;
-    };
-    let or = |declared: &Vec<_>, default: Vec<_>| match &declared[..] {
-        [] => default,
-        buckets => buckets.to_vec(),
-    };
-    RateLimit {
-        requests: or(&declared.requests, default.requests),
-        urls: or(&declared.urls, default.urls),
-    }
-}
-
-fn addressings(providers: &[Arc<dyn Provider>]) -> Vec<&Addressing> {
-    providers
-        .iter()
-        .filter_map(|provider| provider.addressing())
-        .collect()
 }

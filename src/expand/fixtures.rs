@@ -40,6 +40,7 @@ pub(crate) fn set() -> AssetSetSpec {
         not_before_ms: None,
         suspend: false,
         strict: false,
+        check_assets: false,
     }
 }
 

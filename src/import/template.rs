@@ -150,6 +150,7 @@ fn one_asset(uses_id: bool) -> AssetSetSpec {
         not_before_ms: None,
         suspend: false,
         strict: false,
+        check_assets: false,
     }
 }
 

@@ -190,7 +190,8 @@ pub fn approval(
 /// The set of that name, among those declared.
 pub fn set(declared: &Declared, name: Option<&str>) -> Result<(), Refused> {
     let Some(name) = name else { return Ok(()) };
-    if declared.sets.contains_key(name) || declared.broken.iter().any(|broken| broken == name) {
+    let mut others = declared.broken.iter().chain(&declared.left_out);
+    if declared.sets.contains_key(name) || others.any(|other| other == name) {
         return Ok(());
     }
     if declared.hides_sets() {

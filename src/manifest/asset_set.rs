@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::scalar::{Formed, Share, Time};
+use super::search::{self, SearchWire};
 use super::spec::{
     AssetSetSpec, AssetSpec, AssetsFrom, LimitsSpec, OnCreate, PresetChoice, PresetSpec, UrlSpec,
 };
-use super::wire::{NotYet, OneOrMany, PresetWire, Short, Switch, Text, texts};
+use super::wire::{OneOrMany, PresetWire, Short, Switch, Text, texts};
 
 const DEFAULT_LIMITS: LimitsSpec = LimitsSpec {
     max_urls: 10_000,
@@ -33,7 +34,7 @@ pub(super) struct AssetSetWire {
     smart_crops: Option<Vec<Text>>,
     /// Assets: an id, or an id with its type, revision and crops.
     assets: Option<Vec<Short<AssetWire>>>,
-    /// Assets listed in files beside the manifest.
+    /// Assets listed in files beside the manifest, or by the CDN itself.
     assets_from: Option<Vec<AssetsFromWire>>,
     /// A file for each asset: whenever its content changes, the asset is sent again.
     revision_from: Option<RevisionFromWire>,
@@ -54,6 +55,9 @@ pub(super) struct AssetSetWire {
     suspend: Option<bool>,
     /// A bad row in a file fails the set instead of being skipped.
     strict: Option<bool>,
+    /// Whether the account is asked if it has the listed assets, of their types;
+    /// what it does not know is named, and fails the set where it is `strict`.
+    check_assets: Option<bool>,
 }
 
 /// An asset.
@@ -77,7 +81,7 @@ struct AssetWire {
 enum AssetsFromWire {
     Lines(LinesWire),
     Csv(CsvWire),
-    DynamicMedia(DynamicMediaWire),
+    DynamicMedia(Box<DynamicMediaWire>),
 }
 
 /// A file with one id a line.
@@ -111,13 +115,12 @@ struct CsvWire {
     filter: Option<BTreeMap<String, Text>>,
 }
 
-/// A search in Dynamic Media, in a later version.
+/// A search in the account of the set's first `dynamicMedia` Cdn.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct DynamicMediaWire {
-    /// Not supported yet.
-    #[serde(rename = "dynamicMedia")]
-    _dynamic_media: NotYet,
+    /// What to search for.
+    dynamic_media: SearchWire,
 }
 
 /// Where a revision of each asset comes from, besides those declared.
@@ -169,7 +172,7 @@ pub(super) fn to_spec(wire: AssetSetWire) -> AssetSetSpec {
         revision: wire.revision.map(String::from),
         smart_crops: wire.smart_crops.map(|crops| texts(Some(crops))),
         assets: assets.into_iter().map(to_asset).collect(),
-        assets_from: sources.into_iter().filter_map(to_source).collect(),
+        assets_from: sources.into_iter().map(to_source).collect(),
         revision_file: wire.revision_from.map(|from| from.file.0),
         urls: urls.into_iter().map(to_url).collect(),
         exclude: texts(wire.exclude),
@@ -182,6 +185,7 @@ pub(super) fn to_spec(wire: AssetSetWire) -> AssetSetSpec {
         not_before_ms: wire.not_before.map(|time| time.0.ms),
         suspend: wire.suspend.unwrap_or(false),
         strict: wire.strict.unwrap_or(false),
+        check_assets: wire.check_assets.unwrap_or(false),
     }
 }
 
@@ -217,22 +221,23 @@ fn to_asset(wire: Short<AssetWire>) -> AssetSpec {
     }
 }
 
-fn to_source(wire: AssetsFromWire) -> Option<AssetsFrom> {
+fn to_source(wire: AssetsFromWire) -> AssetsFrom {
     match wire {
-        AssetsFromWire::Lines(lines) => Some(AssetsFrom::Lines {
+        AssetsFromWire::Lines(lines) => AssetsFrom::Lines {
             file: lines.file.0,
             kind: lines.kind.map(String::from),
             revision: lines.revision.map(String::from),
-        }),
-        AssetsFromWire::Csv(csv) => Some(AssetsFrom::Csv {
+        },
+        AssetsFromWire::Csv(csv) => AssetsFrom::Csv {
             file: csv.csv.0,
             id: csv.id.0,
             revision: csv.revision.map(String::from),
             kind: csv.kind.map(String::from),
             filter: to_filter(csv.filter),
-        }),
-        // Its check never passes.
-        AssetsFromWire::DynamicMedia(_) => None,
+        },
+        AssetsFromWire::DynamicMedia(search) => {
+            AssetsFrom::Search(search::to_spec(search.dynamic_media))
+        }
     }
 }
 

@@ -90,12 +90,15 @@ struct BatchWire {
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RateLimitWire {
     /// Calls: `6/1m` is a bucket of 6, refilled with 6 each minute; or several.
     requests: Option<OneOrMany<Formed<Rate>>>,
     /// Items, in the same way.
     urls: Option<OneOrMany<Formed<Rate>>>,
+    /// Look-ups of assets and presets, which have a budget of their own;
+    /// `60/1m` where left out.
+    look_ups: Option<OneOrMany<Formed<Rate>>>,
 }
 
 /// The provider block that a Cdn has, or why there is not exactly one.
@@ -129,11 +132,16 @@ pub(super) fn provider<'d>(
 
 /// The spec of a document that passed its check.
 pub(super) fn to_spec(wire: CdnWire, provider: &str, block: &Node) -> CdnSpec {
+    let look_ups = wire
+        .rate_limit
+        .as_ref()
+        .and_then(|limit| limit.look_ups.clone());
     CdnSpec {
         provider: provider.to_owned(),
         block: block.clone(),
         granularity: to_granularity(wire.granularity),
         max_batch: wire.batch.and_then(|batch| batch.max_urls),
+        look_ups: to_buckets(look_ups),
         rate_limit: wire.rate_limit.map(|limit| RateLimit {
             requests: to_buckets(limit.requests),
             urls: to_buckets(limit.urls),

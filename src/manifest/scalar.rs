@@ -76,16 +76,19 @@ pub enum Format {
     Share,
     /// [`Name`].
     Name,
+    /// [`Poll`].
+    Poll,
 }
 
 impl Format {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Duration,
         Self::Server,
         Self::Rate,
         Self::Time,
         Self::Share,
         Self::Name,
+        Self::Poll,
     ];
 
     fn name(self) -> &'static str {
@@ -96,6 +99,7 @@ impl Format {
             Self::Time => "freshen-time",
             Self::Share => "freshen-share",
             Self::Name => "freshen-name",
+            Self::Poll => "freshen-poll",
         }
     }
 
@@ -113,6 +117,7 @@ impl Format {
             Self::Time => Time::parse(text).map(drop),
             Self::Share => Share::parse(text).map(drop),
             Self::Name => Name::parse(text).map(drop),
+            Self::Poll => Poll::parse(text).map(drop),
         }
     }
 }
@@ -179,6 +184,25 @@ impl Form for Server {
         Ok(Self {
             url: url.to_owned(),
         })
+    }
+}
+
+/// How often somebody is asked: a [`Duration`] of a second at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// Milliseconds.
+    pub ms: u64,
+}
+
+impl Form for Poll {
+    const FORMAT: Format = Format::Poll;
+    const PATTERN: Option<&str> = Duration::PATTERN;
+
+    fn parse(text: &str) -> Result<Self, Expected> {
+        match Duration::parse(text)?.ms {
+            ms @ 1_000.. => Ok(Self { ms }),
+            _ => Err(Expected("a duration of at least 1s, such as 5m")),
+        }
     }
 }
 
@@ -321,6 +345,15 @@ mod tests {
             |it: Duration| it.ms,
             &[("500ms", 500), ("5s", 5_000), ("30d", 2_592_000_000)],
             &["", "5", "s", "-5s", "5 s", "1.5h", "5w", "99999999d"],
+        );
+    }
+
+    #[test]
+    fn nobody_is_asked_more_often_than_every_second() {
+        check(
+            |it: Poll| it.ms,
+            &[("1s", 1_000), ("5m", 300_000)],
+            &["0s", "999ms", "5"],
         );
     }
 

@@ -52,6 +52,8 @@ pub struct CdnSpec {
     pub max_batch: Option<u32>,
     /// `rateLimit`, where declared; else the provider's default.
     pub rate_limit: Option<RateLimit>,
+    /// `rateLimit.lookUps`: buckets of look-ups, where declared.
+    pub look_ups: Vec<Bucket>,
     /// Calls under way at once.
     pub concurrency: u32,
     /// `settle`: milliseconds from an acceptance to the next tier.
@@ -171,6 +173,8 @@ pub struct AssetSetSpec {
     pub suspend: bool,
     /// A bad row fails the set instead of being skipped.
     pub strict: bool,
+    /// The account is asked whether it has the listed assets.
+    pub check_assets: bool,
 }
 
 /// `imagePresets` of a set.
@@ -231,6 +235,36 @@ pub enum AssetsFrom {
         /// Columns that must hold exactly these texts.
         filter: BTreeMap<String, String>,
     },
+    /// What the account of a Cdn lists.
+    Search(SearchSpec),
+}
+
+/// A search in the account of the set's first Cdn that has assets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchSpec {
+    /// Its path, as the account has it.
+    pub folder: String,
+    /// Folders inside it as well.
+    pub subfolders: bool,
+    /// Types of assets; empty means every type.
+    pub types: Vec<String>,
+    /// Whether assets are marked for publish; `None` is either.
+    pub publish_state: Option<PublishState>,
+    /// A glob over ids; only `*` is special.
+    pub name: Option<String>,
+    /// Whether the time of its last change is each asset's revision.
+    pub wants_modified: bool,
+    /// Milliseconds after which an answer is too old.
+    pub poll_ms: u64,
+}
+
+/// `publishState` of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishState {
+    /// Marked for publish.
+    Marked,
+    /// Not marked for publish.
+    NotMarked,
 }
 
 /// A whole URL.

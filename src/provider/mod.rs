@@ -18,6 +18,9 @@ use crate::manifest::{Place, RateLimit, SecretRef, Step};
 pub mod catalog;
 pub mod checkup;
 pub mod dynamic_media;
+mod library;
+
+pub use library::{Heard, Library, LookUp};
 
 /// Where a value inside a provider's block stands, by its path from the block.
 pub type Places<'a> = dyn Fn(&[Step<'_>]) -> Option<Place> + 'a;
@@ -73,6 +76,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// What the answer to a call with `items` means. The credentials are those
     /// of the call: should the answer echo them, the verdict does not.
     fn read(&self, items: &[&str], answer: &Answer, credentials: &Credentials) -> Verdict;
+
+    /// What its account can be asked about assets; `None` where it cannot.
+    fn library(&self) -> Option<&dyn Library> {
+        None
+    }
 }
 
 /// What a batch may hold.

@@ -23,7 +23,7 @@ pub struct Unknown {
 /// `base` declares.
 pub fn record(base: &Declared, store: &mut Store, now_ms: i64) -> Result<Unknown, Error> {
     let mut unknown = Unknown {
-        sets: base.broken.iter().cloned().collect(),
+        sets: base.broken.iter().chain(&base.left_out).cloned().collect(),
         problems: base.problems.clone(),
     };
     let mut begins = Vec::new();

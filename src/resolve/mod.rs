@@ -14,6 +14,7 @@ pub mod id;
 mod intake;
 pub mod kinds;
 mod lines;
+mod listed;
 mod rows;
 pub mod table;
 
@@ -91,6 +92,7 @@ pub fn resolve(set: &AssetSetSpec, place_of: PlaceOf<'_>, files: &[Option<NamedF
                 };
                 rows::take(&mut intake, &wanted, file, &place_of);
             }
+            AssetsFrom::Search(search) => listed::take(&mut intake, search, file, &place_of),
         }
     }
     intake.finish()

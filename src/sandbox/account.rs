@@ -1,8 +1,9 @@
 //! What the service tells of an account: its login, company and image presets.
 
 use super::faults::Account;
+use super::options::Options;
 use super::soap::{self, Request, ServiceFault};
-use super::world::{Options, in_order};
+use super::world::in_order;
 
 /// Answers `checkLogin`.
 pub(super) fn login(

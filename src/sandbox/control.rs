@@ -117,7 +117,11 @@ fn control(world: &Shared, parts: &Parts, body: &Bytes) -> Response {
         },
         (&Method::POST, "/-/upload") => match asset(parts) {
             Some(asset) => {
-                world.origin.upload(&asset, body.to_vec());
+                if let Some(folder) = parameter(parts, "folder") {
+                    let kind = parameter(parts, "type").unwrap_or_else(|| "Image".to_owned());
+                    world.put(&asset, &folder, &kind);
+                }
+                world.upload(&asset, body.to_vec());
                 StatusCode::NO_CONTENT.into_response()
             }
             None => bad_request(&"name the asset: ?asset=ID"),
@@ -141,10 +145,14 @@ fn bad_request(error: &dyn std::fmt::Display) -> Response {
 }
 
 fn asset(parts: &Parts) -> Option<String> {
+    parameter(parts, "asset")
+}
+
+fn parameter(parts: &Parts, wanted: &str) -> Option<String> {
     let query = parts.uri.query()?;
     let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    let (_, asset) = pairs.find(|(name, _)| name == "asset")?;
-    (!asset.is_empty()).then(|| asset.into_owned())
+    let (_, text) = pairs.find(|(name, _)| name == wanted)?;
+    (!text.is_empty()).then(|| text.into_owned())
 }
 
 fn header_text<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {

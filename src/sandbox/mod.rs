@@ -5,10 +5,12 @@
 //! on. Tests run it in their own process, `freshen sandbox` for a person.
 
 mod account;
+mod assets;
 mod control;
 mod cut;
 mod edge;
 mod faults;
+mod options;
 mod origin;
 mod server;
 mod soap;
@@ -16,5 +18,6 @@ mod world;
 
 pub use edge::Keyed;
 pub use faults::{Account, Failure, Faults, Poison, Rule};
+pub use options::Options;
 pub use server::Sandbox;
-pub use world::{Options, Received};
+pub use world::Received;

@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use super::control;
 use super::cut::{Cut, CutListener};
 use super::faults::{Account, Failure, Faults, Poison, Rule};
-use super::world::{Options, Received, World};
+use super::options::Options;
+use super::world::{Received, World};
 
 /// Where the IPS service lives.
 pub(super) const SERVICE_PATH: &str = "/scene7/services/IpsApiService";
@@ -76,7 +77,7 @@ impl Sandbox {
     /// Stores an asset's new bytes; visitors do not see them yet. The asset is
     /// named as it stands in URLs.
     pub fn upload(&self, asset: &str, bytes: impl Into<Vec<u8>>) {
-        self.world().origin.upload(asset, bytes.into());
+        self.world().upload(asset, bytes.into());
     }
 
     /// Lets the origin serve what was last uploaded; `false` where nothing was.
@@ -87,6 +88,37 @@ impl Sandbox {
     /// How often the edge was visited.
     pub fn visits(&self) -> u64 {
         self.world().visits
+    }
+
+    /// Puts an asset of that type into a folder of the account, marked for
+    /// publish; nothing is uploaded.
+    pub fn put(&self, asset: &str, folder: &str, kind: &str) {
+        self.world().put(asset, folder, kind);
+    }
+
+    /// Marks an asset for publish, or takes the mark away.
+    pub fn mark(&self, asset: &str, is_marked: bool) {
+        self.world().assets.mark(asset, is_marked);
+    }
+
+    /// Takes an asset out of the account; its folder stays.
+    pub fn remove(&self, asset: &str) {
+        self.world().assets.remove(asset);
+    }
+
+    /// Takes a folder out of the account, with what is in it.
+    pub fn remove_folder(&self, folder: &str) {
+        self.world().assets.remove_folder(folder);
+    }
+
+    /// Defines an image preset of the account, or defines it anew.
+    pub fn define(&self, preset: &str, modifier: &str) {
+        self.world().define(preset, modifier);
+    }
+
+    /// Takes all image presets out of the account.
+    pub fn remove_presets(&self) {
+        self.world().remove_presets();
     }
 
     /// Replaces all faults.

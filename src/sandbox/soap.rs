@@ -176,7 +176,8 @@ pub(super) fn counts(namespace: &str, succeeded: u64, failed: u64) -> String {
     )
 }
 
-fn returned(namespace: &str, operation: &str, content: &str) -> String {
+/// The answer to any operation: `content` is in the schema's order.
+pub(super) fn returned(namespace: &str, operation: &str, content: &str) -> String {
     let namespace = quick_xml::escape::escape(namespace);
     envelope(&format!(
         "<{operation}Return xmlns=\"{namespace}\">{content}</{operation}Return>"

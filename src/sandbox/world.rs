@@ -2,63 +2,21 @@
 #![expect(clippy::disallowed_methods, reason = "the sandbox lives in real time")]
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
 use super::account;
-use super::edge::{Edge, Keyed, Served, target_of};
+use super::assets::Assets;
+use super::edge::{Edge, Served, target_of};
 use super::faults::{Failure, Faults};
+use super::options::Options;
 use super::origin::Origin;
 use super::soap::{self, Request, ServiceFault};
 use crate::provider::dynamic_media::xml::Element;
 
 /// URLs in one call, at most.
 const MAX_URLS: usize = 1000;
-
-/// What the sandbox is to be.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// On loopback; port 0 takes any that is free.
-    pub listen: SocketAddr,
-    /// Name of the only company.
-    pub company: String,
-    /// Its handle.
-    pub company_handle: String,
-    /// What follows `/is/image/` in its URLs.
-    pub root: String,
-    /// Its image presets, by name, and what each adds to a URL.
-    pub presets: Vec<(String, String)>,
-    /// Who may call.
-    pub user: String,
-    /// With which password.
-    pub password: String,
-    /// From an accepted invalidation to its effect on the edge.
-    pub effect_delay: Duration,
-    /// What one invalidated URL clears.
-    pub keyed: Keyed,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            company: "AcmeCorp".to_owned(),
-            company_handle: "c|6".to_owned(),
-            root: "AcmeCorp".to_owned(),
-            presets: vec![
-                ("thumbnail".to_owned(), "wid=100&hei=100".to_owned()),
-                ("product".to_owned(), "wid=800&fmt=webp".to_owned()),
-                ("large".to_owned(), "wid=2000".to_owned()),
-            ],
-            user: "sandbox@example.com".to_owned(),
-            password: "sandbox".to_owned(),
-            effect_delay: Duration::ZERO,
-            keyed: Keyed::default(),
-        }
-    }
-}
 
 /// A call that reached the service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,6 +62,7 @@ pub(super) struct World {
     /// Added to the clock by tests, so that none has to sleep.
     pub(super) ahead: Duration,
     pub(super) origin: Origin,
+    pub(super) assets: Assets,
     edge: Edge,
     pub(super) faults: Faults,
     pub(super) calls: Vec<Received>,
@@ -121,6 +80,7 @@ impl World {
             started: Instant::now(),
             ahead: Duration::ZERO,
             origin: Origin::new(&options.root),
+            assets: Assets::new(&options.root),
             edge: Edge::new(options.keyed),
             faults: Faults::default(),
             calls: Vec::new(),
@@ -257,7 +217,15 @@ impl World {
                 account::image_formats(request, &self.options, &self.faults.account).map(Some)
             }
             "cdnCacheInvalidation" => self.invalidate(request, urls).map(Some),
-            _ => Ok(None),
+            listing => {
+                let list = match listing {
+                    "searchAssets" => Assets::search,
+                    "getAssetsByName" => Assets::named,
+                    _ => return Ok(None),
+                };
+                account::of_company(request, &self.options)?;
+                list(&self.assets, request).map(Some)
+            }
         }
     }
 
@@ -292,6 +260,30 @@ impl World {
             urls.len(),
             seconds,
         ))
+    }
+
+    /// Stores an asset's new bytes, which its account notices.
+    pub(super) fn upload(&mut self, asset: &str, bytes: Vec<u8>) {
+        self.assets.upload(asset, SystemTime::now() + self.ahead);
+        self.origin.upload(asset, bytes);
+    }
+
+    /// Puts an asset of that type into a folder.
+    pub(super) fn put(&mut self, asset: &str, folder: &str, kind: &str) {
+        let now = SystemTime::now() + self.ahead;
+        self.assets.put(asset, folder, kind, now);
+    }
+
+    /// Defines an image preset, or defines it anew.
+    pub(super) fn define(&mut self, preset: &str, modifier: &str) {
+        let presets = &mut self.options.presets;
+        presets.retain(|(name, _)| name != preset);
+        presets.push((preset.to_owned(), modifier.to_owned()));
+    }
+
+    /// Takes all image presets away.
+    pub(super) fn remove_presets(&mut self) {
+        self.options.presets.clear();
     }
 
     fn check(&self, url: &str) -> Result<(), ServiceFault> {

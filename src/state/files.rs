@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Row, Transaction, params};
 
 use crate::digest::Digest;
 use crate::load::{Indexed, Stamp};
@@ -14,7 +14,7 @@ use super::{Result, Store};
 impl Records {
     /// Every file that is known, in no particular order.
     pub fn files(&self) -> Result<Vec<Indexed>> {
-        if !self.has_files()? {
+        if !self.has_table("file")? {
             return Ok(Vec::new());
         }
         let sql = "SELECT device, inode, size, modified_s, modified_ns, changed_s, changed_ns,
@@ -22,13 +22,6 @@ impl Records {
         let mut statement = self.connection().prepare_cached(sql)?;
         let files = statement.query_map([], read)?;
         Ok(files.collect::<Result<_, _>>()?)
-    }
-
-    /// A state of the first format, opened for reading, has no such table.
-    fn has_files(&self) -> Result<bool> {
-        let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'file'";
-        let found = self.connection().query_row(sql, [], |_| Ok(()));
-        Ok(found.optional()?.is_some())
     }
 }
 

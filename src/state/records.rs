@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::digest::Digest;
 use crate::plan::recorded::{LedgerId, RecordedLedger, RecordedSet, Refusal, SetId, TargetId};
@@ -100,6 +100,13 @@ impl Records {
         let mut statement = self.connection.prepare_cached(sql)?;
         let id = statement.query_row([identity], |row| row.get(0).map(TargetId));
         Ok(id.optional()?)
+    }
+
+    /// A state of an older format, opened for reading, lacks later tables.
+    pub(super) fn has_table(&self, name: &str) -> Result<bool> {
+        let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?";
+        let found = self.connection.query_row(sql, [name], |_| Ok(()));
+        Ok(found.optional()?.is_some())
     }
 
     pub(super) fn connection(&self) -> &Connection {

@@ -15,11 +15,12 @@ use crate::digest::ALGORITHM;
 pub(super) const APPLICATION: i64 = 0x6672_7368;
 
 /// Raised with every change of the tables; the file's `user_version`.
-pub(super) const FORMAT: i64 = 4;
+pub(super) const FORMAT: i64 = 5;
 
 /// What makes each format the next one, from format 1 on; a new state takes
 /// the same steps.
-pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [FILES, COUNTED, PROBES];
+pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] =
+    [FILES, COUNTED, PROBES, LOOK_UPS];
 
 /// From format 2 on: what files held when they were last read.
 const FILES: &str = "
@@ -79,6 +80,21 @@ CREATE INDEX repeat_due ON repeat(target_id, due_ms);
 CREATE TABLE echo(
     ledger_id INTEGER NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (ledger_id, entry)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// From format 5 on: what accounts were asked and answered, and the budget of
+/// asking. Both go by a target's identity: a target may be asked long before
+/// anything is sent to it, and whoever sends writes its row back whole.
+const LOOK_UPS: &str = "
+CREATE TABLE look_up(
+    target TEXT NOT NULL, query BLOB NOT NULL, about TEXT NOT NULL, asked_ms INTEGER NOT NULL,
+    failure TEXT, may_pass INTEGER NOT NULL DEFAULT 0,
+    answer BLOB, digest BLOB, rows INTEGER, answered_ms INTEGER, PRIMARY KEY (target, query)
+) STRICT;
+CREATE TABLE look_up_target(
+    target TEXT PRIMARY KEY, tats TEXT NOT NULL, facts TEXT NOT NULL,
+    retry_at_ms INTEGER, attempts INTEGER NOT NULL
+) STRICT;
 ";
 
 /// Format 1. Numbers come from AUTOINCREMENT wherever something else may still name a

@@ -13,7 +13,8 @@ use super::records::{Records, unknown};
 use super::{Reader, Result, StateError, Store, journal, request, schema, store};
 
 /// In this order everything is taken over by [`Store::import`], but for what is
-/// known of files, which may be those of another machine.
+/// known of files, which may be those of another machine, and what accounts
+/// have listed, which is true whoever asked.
 const TABLES: [&str; 17] = [
     "meta",
     "target",
@@ -190,6 +191,7 @@ fn examine(records: &Records, findings: &mut Vec<StateError>) -> Result<()> {
     note(records.requests(false).map(drop), findings)?;
     note(records.suspensions().map(drop), findings)?;
     note(records.files().map(drop), findings)?;
+    note(records.look_ups().map(drop), findings)?;
     note(records.open_batches().map(drop), findings)?;
     for ledger in numbers(conn, "SELECT id FROM ledger", findings)? {
         let ledger = crate::plan::recorded::LedgerId(ledger);

@@ -12,7 +12,8 @@ use crate::batch::journal::BatchNo;
 use crate::batch::lane::HaltKind;
 use crate::batch::verdict::{Facts, Reason, Verdict};
 use crate::digest::Digest;
-use crate::provider::{Call, Credentials, Provider};
+use crate::lookup::Query;
+use crate::provider::{Answer, Call, Credentials, Heard, Library, Provider};
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,15 +145,45 @@ impl Courier {
         last
     }
 
-    async fn exchange(
+    /// Asks an account for a page of what it lists, counted from 1; or, where
+    /// that must be known first, for what its provider looks up.
+    pub async fn ask(
         &self,
-        call: &Call,
-        read: impl Fn(&crate::provider::Answer) -> Verdict,
-    ) -> Delivery {
-        match self.transport.send(call).await {
-            Ok(answer) => Delivery::Verdict(read(&answer)),
-            Err(fault) if fault.may_have_arrived => Delivery::Lost(chain(&fault)),
-            Err(fault) => {
+        provider: &dyn Provider,
+        library: &dyn Library,
+        facts: &Facts,
+        (query, page): (&Query, u32),
+    ) -> Result<Heard, Delivery> {
+        let credentials = self
+            .preflight(provider)
+            .map_err(|(kind, reason)| Delivery::Halted(kind, reason))?;
+        if let Some(call) = provider.look_up(facts, &credentials) {
+            let read = |answer: &Answer| provider.read_look_up(answer, &credentials);
+            return self.send(&call, read).await.map(Heard::Other);
+        }
+        let call = library.ask(query, page, facts, &credentials);
+        self.send(&call, |answer| {
+            library.read((query, page), answer, &credentials)
+        })
+        .await
+    }
+
+    async fn exchange(&self, call: &Call, read: impl Fn(&Answer) -> Verdict) -> Delivery {
+        match self.send(call, read).await {
+            Ok(verdict) => Delivery::Verdict(verdict),
+            Err(delivery) => delivery,
+        }
+    }
+
+    /// What the answer is read as, or why there is none.
+    async fn send<T>(&self, call: &Call, read: impl Fn(&Answer) -> T) -> Result<T, Delivery> {
+        let fault = match self.transport.send(call).await {
+            Ok(answer) => return Ok(read(&answer)),
+            Err(fault) => fault,
+        };
+        Err(match fault {
+            fault if fault.may_have_arrived => Delivery::Lost(chain(&fault)),
+            fault => {
                 let reason = |message| Reason {
                     code: fault.to_string(),
                     message,
@@ -165,7 +196,7 @@ impl Courier {
                     _ => Delivery::Unsent(reason(chain(&fault))),
                 }
             }
-        }
+        })
     }
 }
 

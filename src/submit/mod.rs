@@ -1,5 +1,6 @@
 //! Submitting: calls out, verdicts in, every step journalled first (edge).
 
+pub mod asker;
 pub mod checkup;
 pub mod clock;
 pub mod courier;

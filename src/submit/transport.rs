@@ -39,7 +39,7 @@ impl Default for Patience {
             connect: Duration::from_secs(10),
             read: Duration::from_mins(1),
             total: Duration::from_mins(2),
-            max_answer: 4 << 20,
+            max_answer: 8 << 20,
         }
     }
 }

@@ -50,12 +50,34 @@ def main(wsdl, endpoint, user, password, good, poisoned):
         formats = service.getImageFormats(companyHandle=handle, _soapheaders=header)
         return [(item.name, item.urlModifier) for item in formats]
 
+    def search():
+        found = service.searchAssets(
+            companyHandle="c|6",
+            folder="AcmeCorp/Spring",
+            includeSubfolders=True,
+            publishState="MarkedForPublish",
+            assetTypeArray={"items": ["Image"]},
+            sortBy="Created",
+            _soapheaders=header,
+        )
+        items = found.assetArray.items
+        return found.totalRows, [(item.name, item.type, item.readyForPublish) for item in items]
+
+    def named():
+        found = service.getAssetsByName(
+            companyHandle="c|6", nameArray={"items": ["spin", "lost"]}, _soapheaders=header
+        )
+        found = found if isinstance(found, list) else found.items
+        return [(item.name, item.type) for item in found]
+
     show("company", company)
     show("company by handle", named_company)
     show("login", lambda: login(password))
     show("wrong login", lambda: login("wrong"))
     show("presets", lambda: presets("c|6"))
     show("presets of another company", lambda: presets("c|7"))
+    show("search", search)
+    show("named", named)
     show("good", lambda: invalidate([good], header))
     show("poisoned", lambda: invalidate([good, poisoned], header))
     show("wrong password", lambda: invalidate([good], wrong))

@@ -8,6 +8,7 @@ const LAYERS: &[&str] = &[
     "digest",
     "manifest",
     "load",
+    "lookup",
     "resolve",
     "wire",
     "expand",

@@ -19,7 +19,8 @@
 //! - files: bad rows (partial, and strict), a column that is not there;
 //! - size: `--max-expansion`, budgets of the parser;
 //! - secrets: inline, unset, unreadable, a host that is not allowed;
-//! - not yet: `imagePresets: discover`, `assetsFrom.dynamicMedia`.
+//! - not yet: `revision: lastPublished`;
+//! - look-ups: see `lookups`.
 //!
 //! Two cannot be provoked while `dynamicMedia` is the only provider, and have
 //! their cases beside the code: a Cdn without servers and root (`expand`), and
@@ -570,10 +571,10 @@ fn s2_errors_of_shape_name_line_and_cure() {
         ),
         case(
             "s2_asset_source_not_yet",
-            "  assetsFrom: [{ dynamicMedia: { folder: a } }]\n",
+            "  assetsFrom: [{ dynamicMedia: { folder: a, revision: lastPublished } }]\n",
             &[
-                "`dynamicMedia` is not supported yet by this version",
-                "manifests/bad.yaml:6:18",
+                "lastPublished is not supported yet by this version",
+                "manifests/bad.yaml:6:55",
                 "remove it",
             ],
         ),
@@ -671,16 +672,6 @@ fn s2_errors_of_a_cdn_stop_its_own_sets_alone() {
         let files = vec![("bad.yaml", bad), ("other.yaml", cdn)];
         Case { label, files, says }.check();
     };
-    check(
-        "s2_presets_to_be_discovered",
-        format!("{other}    imagePresets: discover\n"),
-        &[
-            "`imagePresets: discover` is not available yet",
-            "manifests/other.yaml:14:19",
-            "list the presets by name",
-            "set `bad` keeps its last good state: Cdn `other` has errors",
-        ],
-    );
     check(
         "s2_two_provider_blocks",
         format!("{other}  akamai: {{}}\n"),

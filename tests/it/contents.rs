@@ -322,6 +322,7 @@ fn restarts(world: &World, index: &Arc<Index>, deed: &dyn Fn()) {
     let options = Options {
         manifests: roots.clone(),
         max_expansion: 1_000,
+        known: std::sync::Arc::default(),
     };
     let mut seen = Vec::new();
     // So late that every file is older than its times can tell.

@@ -22,6 +22,15 @@ fn every_example_validates_without_a_finding() {
 }
 
 #[test]
+fn what_an_account_lists_is_all_that_validating_its_example_leaves_out() {
+    let run = freshen_on(&["examples/listed"], &["validate"]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    let said = run.stdout;
+    assert!(said.contains("the set `spring` is left out"), "{said}");
+    assert!(said.contains("1 warning"), "{said}");
+}
+
+#[test]
 fn the_realistic_catalogue_yields_2500_items_in_three_calls() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("freshen.db");

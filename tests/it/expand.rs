@@ -14,6 +14,7 @@ fn declared(root: &Path) -> Declared {
     let options = Options {
         manifests: vec![root.to_owned()],
         max_expansion: 1_000_000,
+        known: std::sync::Arc::default(),
     };
     load::scan(&options.manifests, |tree| declare(tree, &options)).unwrap()
 }

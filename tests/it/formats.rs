@@ -6,9 +6,11 @@ use std::fs;
 use crate::flows::plan_id;
 use crate::world::{World, items};
 
-/// Makes a state one of format 2: nothing is looked at, and nobody knows who
-/// asked.
+/// Makes a state one of format 2: no account is asked, nothing is looked at, and
+/// nobody knows who asked for what.
 const FORMAT_2: &str = "
+    DROP TABLE look_up;
+    DROP TABLE look_up_target;
     DROP TABLE probe;
     DROP TABLE repeat;
     DROP TABLE echo;

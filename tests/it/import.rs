@@ -294,6 +294,7 @@ fn declared(files: &[File]) -> Declared {
     let options = Options {
         manifests: vec![folder.path().to_owned()],
         max_expansion: 1_000_000,
+        known: std::sync::Arc::default(),
     };
     load::scan(&options.manifests, |tree| declare(tree, &options)).unwrap()
 }

@@ -8,8 +8,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use freshen::digest::Digest;
+use freshen::lookup::{AssetQuery, Query};
+use freshen::manifest::PublishState;
 use freshen::provider::dynamic_media::xml::Element;
-use freshen::provider::{Answer, Call, Credentials, Facts, Provider, Reason, Verdict, catalog};
+use freshen::provider::{
+    Answer, Call, Credentials, Facts, Heard, Provider, Reason, Verdict, catalog,
+};
 
 use crate::aloud::say;
 
@@ -299,6 +303,37 @@ fn a_request_has_the_elements_of_the_contract_in_its_order() {
     assert_eq!(sent, BATCH);
 }
 
+/// What accounts can be asked, in every form that a request may have.
+pub(crate) fn queries() -> Vec<Query> {
+    let query = AssetQuery {
+        folder: "AcmeCorp/Spring & <Co>".to_owned(),
+        subfolders: true,
+        types: vec!["Image".to_owned(), "SpinSet".to_owned()],
+        publish_state: Some(PublishState::Marked),
+        wants_modified: true,
+    };
+    let plain = AssetQuery {
+        types: Vec::new(),
+        publish_state: None,
+        subfolders: false,
+        wants_modified: false,
+        ..query.clone()
+    };
+    let names = ["a & <b>".to_owned(), "lost".to_owned()];
+    vec![
+        Query::Assets(query),
+        Query::Assets(plain),
+        Query::Presets,
+        Query::Names(names.into()),
+    ]
+}
+
+/// The call for a page of the answer, the company's handle known.
+pub(crate) fn ask(provider: &dyn Provider, secrets: &Credentials, query: &Query) -> Call {
+    let facts = Facts::from([("companyHandle".to_owned(), "c|6".to_owned())]);
+    provider.library().unwrap().ask(query, 1, &facts, secrets)
+}
+
 #[test]
 fn requests_validate_against_the_contract() {
     let provider = provider("https://s7sps1apissl.scene7.com", "2013-02-15");
@@ -311,6 +346,9 @@ fn requests_validate_against_the_contract() {
     for look_up in every_look_up(&secrets) {
         validate(&look_up.body);
     }
+    for query in queries() {
+        validate(&ask(&*provider, &secrets, &query).body);
+    }
 }
 
 #[test]
@@ -320,6 +358,8 @@ fn requests_validate_against_adobes_own_schemas_where_they_are_here() {
     let mut requests = every_look_up(&secrets);
     requests.push(provider.look_up(&Facts::new(), &secrets).unwrap());
     requests.push(call(&*provider, &secrets, &BATCH));
+    let queries = queries();
+    requests.extend(queries.iter().map(|query| ask(&*provider, &secrets, query)));
     for (part, schema) in [
         ("Body", "ips-api-2013-02-15-types.xsd"),
         ("Header", "ips-api-header-and-faults.xsd"),
@@ -333,6 +373,98 @@ fn requests_validate_against_adobes_own_schemas_where_they_are_here() {
             }
         }
     }
+}
+
+/// An answer to `searchAssets` with this inside, under that status.
+fn listing(status: u16, content: &str) -> Answer {
+    let namespace = "http://www.scene7.com/IpsApi/xsd/2014-04-03";
+    let body = format!(
+        "<e:Envelope xmlns:e='http://schemas.xmlsoap.org/soap/envelope/'><e:Body>\
+         <searchAssetsReturn xmlns='{namespace}'>{content}</searchAssetsReturn></e:Body></e:Envelope>"
+    );
+    Answer {
+        status,
+        retry_after_ms: None,
+        body: body.into_bytes(),
+    }
+}
+
+#[test]
+fn a_list_of_assets_is_believed_only_where_all_of_it_is_understood() {
+    let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");
+    let secrets = credentials("ci@acme.com", "hunter2");
+    let query = &queries()[0];
+    let read = |answer: &Answer| {
+        let heard = provider
+            .library()
+            .unwrap()
+            .read((query, 1), answer, &secrets);
+        match heard {
+            Heard::Page(page) => {
+                let cells = page.rows.into_iter().map(|row| row.cells.join(" "));
+                let cells: Vec<String> = cells.collect();
+                format!("{:?} {cells:?}", page.total)
+            }
+            Heard::Other(verdict) => told(&verdict),
+        }
+    };
+    let asset = |modified: &str| {
+        format!(
+            "<items><assetHandle>a|1</assetHandle><type>Image</type><name>a</name>{modified}</items>"
+        )
+    };
+    let check = |content: &str, expected: &str| {
+        assert_eq!(read(&listing(200, content)), expected, "{content}");
+    };
+    let modified = "<lastModified>2026-11-22T02:00:00.000-08:00</lastModified>";
+    let good = format!(
+        "<totalRows>1</totalRows><assetArray>{}</assetArray>",
+        asset(modified)
+    );
+    check(&good, r#"Some(1) ["a Image 2026-11-22T10:00:00Z"]"#);
+    check("<totalRows>0</totalRows>", "Some(0) []");
+    check("", "None []");
+    let odd = "not understood: HTTP 200:";
+    check(
+        "<totalRows>many</totalRows>",
+        &format!("{odd} a number of assets that is no number"),
+    );
+    let without = format!("<assetArray>{}</assetArray>", asset(""));
+    check(&without, &format!("{odd} an asset without `lastModified`"));
+    let nameless = "<assetArray><items><type>Image</type></items></assetArray>";
+    check(
+        nameless,
+        &format!("{odd} an asset without its name or its type"),
+    );
+    assert!(read(&listing(500, &good)).starts_with("transient: HTTP 500"));
+    assert!(read(&listing(429, &good)).starts_with("throttled: HTTP 429"));
+    let fault = answers("hunter2 is wrong").into_iter().next().unwrap();
+    assert_eq!(read(&fault), "transient: SOAP fault Server: *** is wrong");
+}
+
+#[test]
+fn the_longest_list_is_read_and_an_endless_one_is_not() {
+    let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");
+    let secrets = credentials("u", "p");
+    let query = &queries()[1];
+    let rows = |count: usize| {
+        let item = "<items><assetHandle>a|1</assetHandle><type>Image</type>\
+                    <subType>None</subType><name>a</name></items>";
+        let answer = listing(
+            200,
+            &format!("<assetArray>{}</assetArray>", item.repeat(count)),
+        );
+        match provider
+            .library()
+            .unwrap()
+            .read((query, 1), &answer, &secrets)
+        {
+            Heard::Page(page) => page.rows.len(),
+            Heard::Other(_) => 0,
+        }
+    };
+    assert_eq!(rows(10_000), 10_000);
+    assert_eq!(rows(100_000), 0);
 }
 
 /// A file of Adobe's, which is not ours to ship; `FRESHEN_WSDL` tells where

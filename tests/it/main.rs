@@ -8,6 +8,7 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+mod accounts;
 mod alerts;
 mod aloud;
 mod apart;
@@ -39,6 +40,7 @@ mod keeper;
 mod kills;
 mod life;
 mod load;
+mod lookups;
 mod manifests;
 mod metrics;
 mod newcomer;

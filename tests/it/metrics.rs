@@ -236,6 +236,7 @@ impl Site {
         let options = Options {
             manifests: vec![self.folder.path().to_owned()],
             max_expansion: 1_000,
+            known: std::sync::Arc::default(),
         };
         load::scan(&options.manifests, |tree| declare(tree, &options)).unwrap()
     }

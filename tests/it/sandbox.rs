@@ -11,7 +11,7 @@ use freshen::sandbox::{Account, Failure, Faults, Keyed, Options, Sandbox};
 use freshen::submit::transport::{Fault, FaultKind, Patience, Transport};
 
 use crate::aloud::say;
-use crate::ips::{call, credentials, look_ups, provider, reference, told, validate};
+use crate::ips::{ask, call, credentials, look_ups, provider, queries, reference, told, validate};
 use crate::service::read_request;
 
 const A: &str = "https://media.acme.com/is/image/AcmeCorp/a";
@@ -102,6 +102,13 @@ fn its_answers_validate_against_the_contract() {
     });
     for look_up in look_ups(&*provider, &secrets) {
         validate(&send(&look_up).unwrap().body);
+    }
+    sandbox.put("a & <b>", "AcmeCorp/Spring & <Co>", "Image");
+    sandbox.define("<large>", "wid=800&fmt=webp");
+    for query in queries() {
+        let answer = send(&ask(&*provider, &secrets, &query)).unwrap();
+        validate(&answer.body);
+        assert_eq!(answer.status, 200, "{query:?}");
     }
     let nobody = credentials("", "");
     validate(&send(&call(&*provider, &nobody, &[A])).unwrap().body);
@@ -400,6 +407,10 @@ fn a_stock_soap_client_can_drive_it() {
         expires: Some("2030-01-31T12:00:00Z".to_owned()),
         ..Account::default()
     });
+    for asset in ["new", "a"] {
+        sandbox.put(asset, "AcmeCorp/Spring/2026", "Image");
+    }
+    sandbox.put("spin", "AcmeCorp/Spring", "SpinSet");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract/drive.py");
     let options = Options::default();
     let output = Command::new(python)
@@ -420,6 +431,8 @@ fn a_stock_soap_client_can_drive_it() {
     wrong login -> InvalidLogin
     presets -> [('thumbnail', 'wid=100&hei=100'), ('product', 'wid=800&fmt=webp'), ('large', 'wid=2000')]
     presets of another company -> fault {http://www.scene7.com/IpsApi/xsd}authorizationFault 20000 invalid company
+    search -> (2, [('new', 'Image', True), ('a', 'Image', True)])
+    named -> [('spin', 'SpinSet')]
     good -> (1, 0, 0)
     poisoned -> fault {http://www.scene7.com/IpsApi/xsd}ipsApiFault 30001 invalid URL: https://media.acme.com/is/image/AcmeCorp/b?$p$&x=<1>
     wrong password -> fault {http://www.scene7.com/IpsApi/xsd}authenticationFault 10001 invalid credentials

@@ -7,7 +7,7 @@ use crate::program;
 use crate::world::{ROOT, World};
 
 /// Runs git, which must succeed, and returns what it says.
-fn git(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .arg("-C")
         .arg(folder)
@@ -38,7 +38,7 @@ fn repository() -> World {
     world
 }
 
-fn commit(world: &World) {
+pub(crate) fn commit(world: &World) {
     git(world.folder(), &["add", "manifests"]);
     git(
         world.folder(),

@@ -184,6 +184,7 @@ impl Site {
         let options = Declaring {
             manifests: manifests.clone(),
             max_expansion: 1_000_000,
+            known: std::sync::Arc::default(),
         };
         load::scan(&manifests, |tree| declare(tree, &options)).unwrap()
     }

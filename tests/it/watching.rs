@@ -106,6 +106,7 @@ impl Watched {
         let options = Options {
             manifests: roots.to_vec(),
             max_expansion: 1_000,
+            known: std::sync::Arc::default(),
         };
         let (handle, scans) =
             scanner::spawn(options, (Arc::default(), Arc::new(SystemClock)), timing);

@@ -226,7 +226,7 @@ impl Scanner {
     fn take_reading(&mut self, reading: Result<Reading, ScanError>) {
         self.count(&reading);
         let read = reading.as_ref().ok();
-        let read = read.map(|reading| reading.content.contents.digest);
+        let read = read.map(|reading| reading.content.digest());
         let outcome = self.schedule.end(read);
         self.candidate = None;
         let content = match reading {
@@ -280,7 +280,7 @@ impl Scanner {
         self.number += 1;
         self.publish.send_replace(Some(Arc::new(Scan {
             declared: Arc::clone(&content.declared),
-            digest: content.contents.digest,
+            digest: content.digest(),
             number: self.number,
         })));
     }
@@ -343,6 +343,7 @@ mod tests {
         let options = Options {
             manifests: roots.clone(),
             max_expansion: 1,
+            known: Arc::default(),
         };
         let read: Arc<Read> = Arc::new(move |known| {
             first();

@@ -73,7 +73,7 @@ pub enum Service {
 pub enum ImagePresets {
     /// By name.
     Declared(Vec<Short<PresetWire>>),
-    /// All that the account has.
+    /// All that the account has; a preset that is defined anew there is sent again.
     Discovered(Discover),
 }
 
@@ -87,7 +87,7 @@ impl Default for ImagePresets {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub enum Discover {
-    /// Ask the account for its presets.
+    /// The account is asked for its presets, every five minutes.
     Discover,
 }
 

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
-use super::{checkup, read, soap};
+use super::{checkup, listing, read, soap};
 use crate::digest::Digest;
 use crate::expand::Addressing;
+use crate::lookup::Query;
 use crate::manifest::{Bucket, RateLimit, SecretRef};
 use crate::provider::checkup::Check;
-use crate::provider::{Answer, Call, Capacity, Credentials, Facts, Provider, Reason, Verdict};
+use crate::provider::{
+    Answer, Call, Capacity, Credentials, Facts, Heard, Library, Provider, Reason, Verdict,
+};
 
 /// URLs in one call, at most: `UrlArray` in the WSDL.
 const MAX_URLS: u32 = 1000;
@@ -29,6 +32,7 @@ pub struct DynamicMedia {
     pub(super) company: String,
     pub(super) declared_handle: Option<String>,
     pub(super) addressing: Addressing,
+    pub(super) lists_presets: bool,
     credentials: [(&'static str, SecretRef); 2],
 }
 
@@ -74,7 +78,7 @@ impl DynamicMedia {
         api_version: &str,
         company: String,
         declared_handle: Option<String>,
-        addressing: Addressing,
+        (addressing, lists_presets): (Addressing, bool),
         credentials: [(&'static str, SecretRef); 2],
     ) -> Self {
         Self {
@@ -85,6 +89,7 @@ impl DynamicMedia {
             company,
             declared_handle,
             addressing,
+            lists_presets,
             credentials,
         }
     }
@@ -201,5 +206,38 @@ impl Provider for DynamicMedia {
 
     fn read(&self, items: &[&str], answer: &Answer, credentials: &Credentials) -> Verdict {
         read::invalidation(items, answer).redacted(credentials)
+    }
+
+    fn library(&self) -> Option<&dyn Library> {
+        Some(self)
+    }
+}
+
+impl Library for DynamicMedia {
+    fn default_rate(&self) -> Vec<Bucket> {
+        vec![Bucket {
+            burst: 60,
+            period_ms: MINUTE_MS,
+        }]
+    }
+
+    fn lists_presets(&self) -> bool {
+        self.lists_presets
+    }
+
+    fn ask(&self, query: &Query, page: u32, facts: &Facts, credentials: &Credentials) -> Call {
+        let handle = self
+            .handle(facts)
+            .expect("an account is asked once no look-up is missing");
+        let (operation, body) =
+            listing::request(&self.namespace, credentials, handle, (query, page));
+        self.call(operation, body)
+    }
+
+    fn read(&self, asked: (&Query, u32), answer: &Answer, credentials: &Credentials) -> Heard {
+        match listing::read(asked, answer) {
+            Ok(page) => Heard::Page(page),
+            Err(verdict) => Heard::Other(verdict.redacted(credentials)),
+        }
     }
 }

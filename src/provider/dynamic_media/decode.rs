@@ -28,6 +28,7 @@ pub(in crate::provider) fn decode(
     };
     let endpoint = check.endpoint(&block);
     let addressing = check.addressing(&block);
+    let lists_presets = matches!(block.image_presets, ImagePresets::Discovered(_));
     let user = check.secret("user", block.credentials.user);
     let password = check.secret("password", block.credentials.password);
     check.name(&[Step::Key("company")], &block.company.0, "");
@@ -41,7 +42,7 @@ pub(in crate::provider) fn decode(
             &block.api_namespace.0,
             block.company.0,
             block.company_handle.map(String::from),
-            addressing,
+            (addressing, lists_presets),
             [("user", user), ("password", password)],
         )),
         _ => Err(check.problems),
@@ -145,12 +146,6 @@ impl Check<'_> {
     fn presets(&mut self, presets: &ImagePresets) -> Vec<PresetSpec> {
         let key = Step::Key("imagePresets");
         let ImagePresets::Declared(presets) = presets else {
-            self.report(
-                &[key],
-                "not-yet",
-                "`imagePresets: discover` is not available yet",
-                "list the presets by name",
-            );
             return Vec::new();
         };
         let presets: Vec<PresetSpec> = presets.iter().cloned().map(PresetSpec::from).collect();
@@ -404,6 +399,22 @@ mod tests {
     }
 
     #[test]
+    fn presets_to_be_discovered_are_none_until_they_are() {
+        let check = |line: &str, lists: bool, count: usize| {
+            let provider = decode(&changed(line)).unwrap();
+            assert_eq!(provider.library().unwrap().lists_presets(), lists, "{line}");
+            assert_eq!(
+                provider.addressing().unwrap().presets.len(),
+                count,
+                "{line}"
+            );
+        };
+        check("imagePresets: discover", true, 0);
+        check("imagePresets: [a, b]", false, 2);
+        check("imagePresets: []", false, 0);
+    }
+
+    #[test]
     fn every_problem_is_reported_at_once() {
         check(
             "
@@ -433,10 +444,6 @@ mod tests {
         check(
             &GOOD.replace("region: emea", ""),
             &["neither `region` nor `endpoint` is given"],
-        );
-        check(
-            &changed("imagePresets: discover"),
-            &["`imagePresets: discover` is not available yet"],
         );
     }
 }

@@ -8,6 +8,7 @@ mod checkup;
 mod codec;
 mod culprits;
 mod decode;
+mod listing;
 mod read;
 mod soap;
 pub mod xml;

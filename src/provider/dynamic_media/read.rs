@@ -6,7 +6,7 @@
 use super::codec::{HANDLE, ROOT_PATH};
 use super::culprits::culprits;
 use super::soap::{COMMON, ENVELOPE};
-use super::xml::Element;
+use super::xml::{self, Element};
 use crate::provider::{Answer, Facts, Reason, Verdict};
 
 /// Names of the elements that carry a fault.
@@ -100,10 +100,20 @@ fn read<T>(
     name: &str,
     good: impl FnOnce(&Element) -> Result<T, Verdict>,
 ) -> Result<T, Verdict> {
+    read_as(answer, items, (name, xml::MAX_ELEMENTS), good)
+}
+
+/// The same, for an answer of so many elements, at most.
+pub(super) fn read_as<T>(
+    answer: &Answer,
+    items: &[&str],
+    (name, max_elements): (&str, usize),
+    good: impl FnOnce(&Element) -> Result<T, Verdict>,
+) -> Result<T, Verdict> {
     if let Some(verdict) = told_to_wait(answer) {
         return Err(verdict);
     }
-    let document = match Element::parse(&answer.body) {
+    let document = match Element::parse_within(&answer.body, max_elements) {
         Ok(document) => document,
         Err(error) => {
             let what = no_soap(&error.to_string(), &answer.body);
@@ -285,7 +295,7 @@ fn refused(culprits: Vec<usize>, reason: Reason) -> Verdict {
     Verdict::Refused { culprits, reason }
 }
 
-fn not_understood(what: &str) -> Verdict {
+pub(super) fn not_understood(what: &str) -> Verdict {
     Verdict::NotUnderstood(reason("HTTP 200", what))
 }
 

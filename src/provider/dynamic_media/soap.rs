@@ -25,11 +25,7 @@ pub(super) fn invalidation(
     let bytes: usize = urls.iter().map(|url| url.len() + 24).sum();
     let mut body = Body::open(namespace, credentials, "cdnCacheInvalidationParam", bytes);
     body.leaf("companyHandle", company_handle);
-    body.0.push_str("<urlArray>");
-    for url in urls {
-        body.leaf("items", url);
-    }
-    body.0.push_str("</urlArray>");
+    body.array("urlArray", urls.iter().copied());
     body.close("cdnCacheInvalidationParam")
 }
 
@@ -67,10 +63,15 @@ pub(super) fn image_formats(namespace: &str, credentials: &Credentials, handle: 
 }
 
 /// An envelope being written; children must be added in the schema's order.
-struct Body(String);
+pub(super) struct Body(String);
 
 impl Body {
-    fn open(namespace: &str, credentials: &Credentials, parameter: &str, bytes: usize) -> Self {
+    pub(super) fn open(
+        namespace: &str,
+        credentials: &Credentials,
+        parameter: &str,
+        bytes: usize,
+    ) -> Self {
         let mut body = Self(String::with_capacity(1024 + bytes));
         body.0
             .push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope");
@@ -97,7 +98,7 @@ impl Body {
         self.0.extend([" ", name, "=\"", value, "\""]);
     }
 
-    fn leaf(&mut self, name: &str, text: &str) {
+    pub(super) fn leaf(&mut self, name: &str, text: &str) {
         self.0
             .extend(["<", name, ">", &escape_text(text), "</", name, ">"]);
     }
@@ -107,7 +108,16 @@ impl Body {
         self.leaf(name, secret.map_or("", ExposeSecret::expose_secret));
     }
 
-    fn close(mut self, parameter: &str) -> Vec<u8> {
+    /// An array of texts, under `items` each.
+    pub(super) fn array<'t>(&mut self, name: &str, texts: impl IntoIterator<Item = &'t str>) {
+        self.0.extend(["<", name, ">"]);
+        for text in texts {
+            self.leaf("items", text);
+        }
+        self.0.extend(["</", name, ">"]);
+    }
+
+    pub(super) fn close(mut self, parameter: &str) -> Vec<u8> {
         self.0
             .extend(["</", parameter, "></soapenv:Body></soapenv:Envelope>\n"]);
         self.0.into_bytes()

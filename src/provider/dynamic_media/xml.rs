@@ -11,8 +11,8 @@ use quick_xml::{NsReader, escape};
 const MAX_BYTES: usize = 8 << 20;
 /// Elements in each other, at most.
 const MAX_DEPTH: usize = 32;
-/// Elements in all, at most.
-const MAX_ELEMENTS: usize = 20_000;
+/// Elements in all, at most, unless an answer is known to be long.
+pub const MAX_ELEMENTS: usize = 20_000;
 
 /// An element: its name, what it says, and what is in it. Attributes are of
 /// no use here and are dropped.
@@ -48,12 +48,20 @@ pub enum XmlError {
 impl Element {
     /// Reads a whole document.
     pub fn parse(body: &[u8]) -> Result<Self, XmlError> {
+        Self::parse_within(body, MAX_ELEMENTS)
+    }
+
+    /// Reads a whole document of so many elements, at most.
+    pub fn parse_within(body: &[u8], max_elements: usize) -> Result<Self, XmlError> {
         if body.len() > MAX_BYTES {
             return Err(XmlError::Budget);
         }
         let text = std::str::from_utf8(body).map_err(malformed)?;
         let mut reader = NsReader::from_str(text.trim_start_matches('\u{feff}').trim_start());
-        let mut tree = Tree::default();
+        let mut tree = Tree {
+            max_elements,
+            ..Tree::default()
+        };
         loop {
             let (namespace, event) = reader.read_resolved_event().map_err(malformed)?;
             match event {
@@ -101,6 +109,7 @@ struct Tree {
     open: Vec<Element>,
     root: Option<Element>,
     elements: usize,
+    max_elements: usize,
 }
 
 impl Tree {
@@ -110,7 +119,7 @@ impl Tree {
         start: &BytesStart<'_>,
     ) -> Result<(), XmlError> {
         self.elements += 1;
-        if self.elements > MAX_ELEMENTS || self.open.len() == MAX_DEPTH {
+        if self.elements > self.max_elements || self.open.len() == MAX_DEPTH {
             return Err(XmlError::Budget);
         }
         if self.root.is_some() {

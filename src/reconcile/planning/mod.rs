@@ -191,6 +191,9 @@ impl<'a> Planner<'a> {
         set: &'a DeclaredSet,
         recorded: Option<&RecordedSet>,
     ) -> Result<(), StateError> {
+        if set.is_stale() {
+            self.planned.partial.insert(set.name.clone());
+        }
         if let Some(unchanged) = recorded.and_then(|recorded| self.unchanged(set, recorded)) {
             self.planned.unchanged.insert(set.name.clone());
             self.planned.plan.sets.push(unchanged);

@@ -1,0 +1,303 @@
+//! The asker: puts queries to accounts, page by page, within a budget that is
+//! theirs alone. Whatever goes wrong leaves the last good answer in force.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
+
+use super::clock::Clock;
+use super::courier::{Courier, Delivery};
+use crate::batch::backoff;
+use crate::batch::rate::{Budget, Class};
+use crate::batch::verdict::{Reason, Verdict};
+use crate::digest::Digest;
+use crate::lookup::{Failure, Gathering, Good, Known, Next, Recorded, due_ms, table};
+use crate::manifest::RateLimit;
+use crate::provider::{Heard, LookUp, Provider};
+use crate::state::{Asking, LookUps, StateError};
+
+/// A target that stopped is asked again after this long.
+const HALT_MS: i64 = 15 * 60 * 1000;
+
+/// Asks accounts.
+pub struct Asker {
+    courier: Arc<Courier>,
+    clock: Arc<dyn Clock>,
+    look_ups: LookUps,
+    known: Arc<Known>,
+    halts: Mutex<BTreeMap<String, Halted>>,
+}
+
+/// A target that is left alone, because repeating does not help.
+#[derive(Clone, Copy)]
+struct Halted {
+    since_ms: i64,
+    /// Of its secrets: others are tried at once.
+    secrets: Option<Digest>,
+}
+
+/// What came of asking, apart from a table.
+struct Trouble {
+    message: String,
+    /// Until when its target is to be left alone.
+    wait: Wait,
+}
+
+enum Wait {
+    /// Until the next regular time.
+    Poll,
+    /// For as long as it said, where it did.
+    Throttled(Option<u64>),
+    /// Longer with every failure.
+    BackOff,
+    /// Until somebody acts.
+    Halt,
+}
+
+impl Asker {
+    /// An asker that writes into `look_ups` and tells `known`.
+    pub fn new(
+        courier: Arc<Courier>,
+        clock: Arc<dyn Clock>,
+        (look_ups, known): (LookUps, Arc<Known>),
+    ) -> Self {
+        Self {
+            courier,
+            clock,
+            look_ups,
+            known,
+            halts: Mutex::default(),
+        }
+    }
+
+    /// When `look_up` is to be asked, milliseconds since the epoch; now or
+    /// earlier means at once.
+    pub fn due_ms(&self, look_up: &LookUp) -> Result<i64, StateError> {
+        let now_ms = self.clock.now_ms();
+        let target = look_up.provider.target();
+        if let Some(halted) = self.halted(&*look_up.provider, now_ms) {
+            return Ok(halted.since_ms + HALT_MS);
+        }
+        let asking = self.look_ups.asking(target)?;
+        let view = self.known.view();
+        let recorded = view.find(target, look_up.query.digest());
+        // A longer wait than this is one of a clock that was set back since.
+        let latest_ms = now_ms.saturating_add_unsigned(backoff::LONGEST_TOLD_MS);
+        let retry_at_ms = asking.retry_at_ms.filter(|at_ms| *at_ms <= latest_ms);
+        Ok(due_ms(look_up.poll_ms, recorded, retry_at_ms, now_ms))
+    }
+
+    /// Asks, once, to the end; whether what sets are expanded from is another
+    /// now.
+    pub async fn ask(&self, look_up: &LookUp) -> Result<bool, StateError> {
+        let target = look_up.provider.target();
+        let query = look_up.query.digest();
+        let gathered = self.gather(look_up).await?;
+        let now_ms = self.clock.now_ms();
+        let before = self.known.view().find(target, query).cloned();
+        let good = before.as_ref().and_then(|before| before.good.clone());
+        let mut recorded = Recorded {
+            target: target.to_owned(),
+            query,
+            about: look_up.query.about(),
+            good,
+            asked_ms: now_ms,
+            failure: None,
+        };
+        match gathered {
+            Ok(bytes) => {
+                recorded.good = Some(Good {
+                    digest: Digest::of(&bytes),
+                    rows: table::count(&bytes),
+                    bytes: bytes.into(),
+                    answered_ms: now_ms,
+                });
+            }
+            Err(trouble) => {
+                recorded.failure = Some(Failure {
+                    message: trouble.message,
+                    may_pass: !matches!(trouble.wait, Wait::Poll),
+                });
+            }
+        }
+        self.look_ups.record(&recorded)?;
+        let is_news = before.is_none_or(|before| before.digest() != recorded.digest());
+        self.known.update(recorded);
+        Ok(is_news)
+    }
+
+    /// Forgets what was listed for others than these, once it is old.
+    pub fn forget_others(&self, look_ups: &[LookUp]) -> Result<(), StateError> {
+        let wanted = look_ups.iter().map(|look_up| look_up.query.digest());
+        let now_ms = self.clock.now_ms();
+        self.look_ups.forget_unwanted(&wanted.collect(), now_ms)
+    }
+
+    /// All pages of the answer.
+    async fn gather(&self, look_up: &LookUp) -> Result<Result<Vec<u8>, Trouble>, StateError> {
+        let target = look_up.provider.target();
+        let mut asking = self.look_ups.asking(target)?;
+        let mut gathering = Gathering::of(&look_up.query);
+        let mut page = 1;
+        loop {
+            self.spend(look_up, &mut asking).await?;
+            let next = match self.hear(look_up, &asking, page).await {
+                Ok(Heard::Page(heard)) => gathering.take(heard),
+                Ok(Heard::Other(Verdict::Learned(facts))) if !facts.is_empty() => {
+                    asking.facts.extend(facts);
+                    Next::Ask(page)
+                }
+                Ok(Heard::Other(verdict)) => {
+                    return self.stand_down(look_up, asking, judge(verdict));
+                }
+                Err(delivery) => return self.stand_down(look_up, asking, missed(delivery)),
+            };
+            match next {
+                Next::Ask(number) => page = number,
+                Next::Done(bytes) => {
+                    asking.retry_at_ms = None;
+                    asking.attempts = 0;
+                    self.look_ups.stand(target, &asking)?;
+                    return Ok(Ok(bytes));
+                }
+                Next::Failed(message) => {
+                    let wait = Wait::Poll;
+                    return self.stand_down(look_up, asking, Trouble { message, wait });
+                }
+            }
+        }
+    }
+
+    /// Waits for the budget, and debits it before anything is sent.
+    async fn spend(&self, look_up: &LookUp, asking: &mut Asking) -> Result<(), StateError> {
+        let rate = RateLimit {
+            requests: look_up.rate.clone(),
+            urls: Vec::new(),
+        };
+        loop {
+            let now_ms = self.clock.now_ms();
+            let mut budget = Budget::new(&rate, &asking.tats, now_ms);
+            let at_ms = budget.earliest_ms(Class::Forced, 0, now_ms);
+            if at_ms <= now_ms {
+                budget.debit(0, now_ms);
+                asking.tats = budget.arrivals();
+                return self.look_ups.stand(look_up.provider.target(), asking);
+            }
+            self.clock.sleep_until(at_ms, false).await;
+        }
+    }
+
+    async fn hear(&self, look_up: &LookUp, asking: &Asking, page: u32) -> Result<Heard, Delivery> {
+        let provider = &*look_up.provider;
+        let Some(library) = provider.library() else {
+            return Err(Delivery::Lost("the CDN lists no assets".to_owned()));
+        };
+        let asked = (&look_up.query, page);
+        self.courier
+            .ask(provider, library, &asking.facts, asked)
+            .await
+    }
+
+    /// Takes down until when the target is to be left alone.
+    fn stand_down(
+        &self,
+        look_up: &LookUp,
+        mut asking: Asking,
+        trouble: Trouble,
+    ) -> Result<Result<Vec<u8>, Trouble>, StateError> {
+        let now_ms = self.clock.now_ms();
+        let wait_ms = match trouble.wait {
+            Wait::Poll => None,
+            Wait::Throttled(told_ms) => Some(backoff::throttle_ms(told_ms)),
+            Wait::BackOff => {
+                asking.attempts = asking.attempts.saturating_add(1);
+                Some(backoff::delay_ms(asking.attempts, self.clock.random()))
+            }
+            Wait::Halt => {
+                let halted = Halted {
+                    since_ms: now_ms,
+                    secrets: self.courier.fingerprint(&*look_up.provider),
+                };
+                let mut halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
+                halts.insert(look_up.provider.target().to_owned(), halted);
+                None
+            }
+        };
+        asking.retry_at_ms = wait_ms.map(|wait_ms| now_ms.saturating_add_unsigned(wait_ms));
+        self.look_ups.stand(look_up.provider.target(), &asking)?;
+        Ok(Err(trouble))
+    }
+
+    /// Whether the target is left alone; with other secrets it no longer is.
+    fn halted(&self, provider: &dyn Provider, now_ms: i64) -> Option<Halted> {
+        let mut halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
+        let halted = *halts.get(provider.target())?;
+        let is_over = !(0..HALT_MS).contains(&(now_ms - halted.since_ms));
+        if is_over || self.courier.fingerprint(provider) != halted.secrets {
+            halts.remove(provider.target());
+            return None;
+        }
+        Some(halted)
+    }
+}
+
+/// Asks what is due, each account by itself; whether anything is news.
+pub async fn ask_due(asker: &Arc<Asker>, look_ups: &[LookUp]) -> Result<bool, StateError> {
+    let mut by_target: BTreeMap<&str, Vec<LookUp>> = BTreeMap::new();
+    for look_up in look_ups {
+        let target = look_up.provider.target();
+        by_target.entry(target).or_default().push(look_up.clone());
+    }
+    let mut tasks = JoinSet::new();
+    for look_ups in by_target.into_values() {
+        let asker = Arc::clone(asker);
+        tasks.spawn(async move {
+            let mut is_news = false;
+            for look_up in look_ups {
+                if asker.due_ms(&look_up)? <= asker.clock.now_ms() {
+                    is_news |= asker.ask(&look_up).await?;
+                }
+            }
+            Ok::<bool, StateError>(is_news)
+        });
+    }
+    let mut is_news = false;
+    while let Some(done) = tasks.join_next().await {
+        is_news |= done.unwrap_or(Ok(false))?;
+    }
+    asker.forget_others(look_ups)?;
+    Ok(is_news)
+}
+
+/// What a verdict that is no page means for asking.
+fn judge(verdict: Verdict) -> Trouble {
+    let (reason, wait) = match verdict {
+        Verdict::Throttled { after_ms, reason } => (reason, Wait::Throttled(after_ms)),
+        Verdict::Transient(reason) => (reason, Wait::BackOff),
+        Verdict::Unauthorized(reason) | Verdict::Misconfigured(reason) => (reason, Wait::Halt),
+        Verdict::Refused { reason, .. }
+        | Verdict::TooLarge(reason)
+        | Verdict::NotUnderstood(reason) => (reason, Wait::Poll),
+        Verdict::Learned(_) | Verdict::Accepted { .. } => {
+            let reason = Reason {
+                code: "no list".to_owned(),
+                message: "the answer is one to another question".to_owned(),
+            };
+            (reason, Wait::Poll)
+        }
+    };
+    let message = reason.to_string();
+    Trouble { message, wait }
+}
+
+/// What a call without an answer means for asking; it can be made again.
+fn missed(delivery: Delivery) -> Trouble {
+    let (message, wait) = match delivery {
+        Delivery::Verdict(verdict) => return judge(verdict),
+        Delivery::Lost(message) => (message, Wait::BackOff),
+        Delivery::Unsent(reason) => (reason.to_string(), Wait::BackOff),
+        Delivery::Halted(_, reason) => (reason.to_string(), Wait::Halt),
+    };
+    Trouble { message, wait }
+}
