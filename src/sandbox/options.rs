@@ -22,6 +22,8 @@ pub struct Options {
     pub user: String,
     /// With which password.
     pub password: String,
+    /// A token that does instead of both.
+    pub access_token: String,
     /// From an accepted invalidation to its effect on the edge.
     pub effect_delay: Duration,
     /// What one invalidated URL clears.
@@ -42,6 +44,7 @@ impl Default for Options {
             ],
             user: "sandbox@example.com".to_owned(),
             password: "sandbox".to_owned(),
+            access_token: "sandbox-token".to_owned(),
             effect_delay: Duration::ZERO,
             keyed: Keyed::default(),
         }

@@ -16,6 +16,8 @@ pub(super) struct Request {
     pub(super) parameter: Element,
     /// Of the header, where there is one.
     pub(super) credentials: Option<(String, String)>,
+    /// What `accessToken` holds.
+    pub(super) token: Option<String>,
     /// The status that faults are to have.
     pub(super) fault_status: Option<u16>,
 }
@@ -97,6 +99,7 @@ pub(super) fn read(body: &[u8], action: Option<&str>) -> Result<Request, Service
         operation,
         namespace: parameter.namespace.clone(),
         credentials: text("user").zip(text("password")),
+        token: text("accessToken"),
         fault_status: text("faultHttpStatusCode").and_then(|text| text.trim().parse().ok()),
         parameter,
     })

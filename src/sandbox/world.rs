@@ -144,7 +144,7 @@ impl World {
             return Reply { manner, ..reply };
         }
         let done = self
-            .authenticate(request.credentials.clone().or(basic))
+            .authenticate(&request, basic)
             .and_then(|()| self.perform(&request, &urls));
         let reply = match &done {
             Ok(None) => reply(500, soap::unknown_operation(&request.operation)),
@@ -190,8 +190,17 @@ impl World {
         Some(reply)
     }
 
-    fn authenticate(&self, given: Option<(String, String)>) -> Result<(), ServiceFault> {
-        match given {
+    fn authenticate(
+        &self,
+        request: &Request,
+        basic: Option<(String, String)>,
+    ) -> Result<(), ServiceFault> {
+        if let Some(token) = &request.token {
+            let is_valid = *token == self.options.access_token;
+            let fault = ServiceFault::new(10_001, "invalid credentials");
+            return is_valid.then_some(()).ok_or(fault);
+        }
+        match request.credentials.clone().or(basic) {
             None => Err(ServiceFault::new(10_000, "no credentials")),
             Some((user, password))
                 if user == self.options.user && password == self.options.password =>

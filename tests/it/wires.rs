@@ -244,3 +244,26 @@ fn a_root_that_is_changed_later_is_compared_with_the_companys_anew() {
     });
     assert_eq!(world.sends(0).len(), 1);
 }
+
+#[test]
+fn an_access_token_does_in_the_place_of_user_and_password() {
+    let world = World::new("");
+    let text = world.cdn("dynamic-media", "");
+    let secrets = "credentials: { user: { env: IPS_USER }, password: { env: IPS_PASSWORD } }";
+    let token = "credentials: { accessToken: { file: token } }";
+    assert!(text.contains(secrets));
+    world.write("manifests/cdn.yaml", &text.replace(secrets, token));
+    world.set("set", "  assets: [a]");
+    let given = Options::default().access_token;
+    for (token, code) in [("a-wrong-one", 4), (given.as_str(), 0)] {
+        world.write("token", token);
+        let run = world.freshen(&["reconcile"]);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert_eq!(run.code, code, "{said}");
+        assert!(!said.contains(token), "{said}");
+    }
+    assert_eq!(world.accepted().len(), 1);
+    let checked = world.ends(0, &["doctor"]);
+    assert!(checked.contains("AcmeCorp"), "{checked}");
+    assert!(!checked.contains(&given), "{checked}");
+}

@@ -91,12 +91,17 @@ pub enum Discover {
     Discover,
 }
 
-/// Who calls the service.
+/// Who calls the service: `user` and `password`, or an `accessToken`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct CredentialsBlock {
-    /// The account's email address.
-    pub user: SecretWire,
+    /// The account's email address; may be left out beside an `accessToken`.
+    #[serde(default)]
+    pub user: Option<SecretWire>,
     /// Its password.
-    pub password: SecretWire,
+    #[serde(default)]
+    pub password: Option<SecretWire>,
+    /// A token in the place of the password.
+    #[serde(default)]
+    pub access_token: Option<SecretWire>,
 }

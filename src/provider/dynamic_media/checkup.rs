@@ -24,13 +24,16 @@ const MOST_NAMED: usize = 5;
 const COMPANY_CURE: &str = "give `company` (or `companyHandle`) as Dynamic Media shows it, and make the account its member";
 const RIGHTS_CURE: &str = "give the account the role IpsCompanyAdmin or IpsAdmin in this company";
 
-/// In the order in which they are made.
+/// In the order in which they are made. A token is no login: whether it is
+/// accepted shows with the company.
 pub(super) fn checks(provider: &DynamicMedia) -> Vec<Box<dyn Check + '_>> {
-    vec![
-        Box::new(Login(provider)),
-        Box::new(Company(provider)),
-        Box::new(Presets(provider)),
-    ]
+    let mut checks: Vec<Box<dyn Check + '_>> = Vec::new();
+    if provider.has_password() {
+        checks.push(Box::new(Login(provider)));
+    }
+    checks.push(Box::new(Company(provider)));
+    checks.push(Box::new(Presets(provider)));
+    checks
 }
 
 /// `checkLogin`.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::soap::PASSWORD;
 use super::{checkup, listing, read, soap};
 use crate::digest::Digest;
 use crate::expand::Addressing;
@@ -33,7 +34,7 @@ pub struct DynamicMedia {
     pub(super) declared_handle: Option<String>,
     pub(super) addressing: Addressing,
     pub(super) lists_presets: bool,
-    credentials: [(&'static str, SecretRef); 2],
+    credentials: Vec<(&'static str, SecretRef)>,
 }
 
 /// The service's URL, in the parts that matter.
@@ -79,7 +80,7 @@ impl DynamicMedia {
         company: String,
         declared_handle: Option<String>,
         (addressing, lists_presets): (Addressing, bool),
-        credentials: [(&'static str, SecretRef); 2],
+        credentials: Vec<(&'static str, SecretRef)>,
     ) -> Self {
         Self {
             // The company comes last because its name may hold spaces.
@@ -92,6 +93,11 @@ impl DynamicMedia {
             lists_presets,
             credentials,
         }
+    }
+
+    /// Whether there is a password that a login can be tried with.
+    pub(super) fn has_password(&self) -> bool {
+        self.credentials.iter().any(|(role, _)| *role == PASSWORD)
     }
 
     pub(super) fn handle<'a>(&'a self, facts: &'a Facts) -> Option<&'a str> {
@@ -158,7 +164,7 @@ impl Provider for DynamicMedia {
     }
 
     fn credentials(&self) -> Vec<(&'static str, SecretRef)> {
-        self.credentials.to_vec()
+        self.credentials.clone()
     }
 
     fn look_up(&self, facts: &Facts, credentials: &Credentials) -> Option<Call> {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use url::{Host, Url};
 
-use super::block::{Block, ImagePresets, Region, Service};
+use super::block::{Block, CredentialsBlock, ImagePresets, Region, Service};
 use super::codec::{DynamicMedia, Endpoint};
+use super::soap::{ACCESS_TOKEN, PASSWORD, USER};
 use crate::expand::Addressing;
 use crate::manifest::wire::{SecretWire, Text};
 use crate::manifest::{PresetSpec, Problem, SecretRef, Step, without_userinfo};
@@ -29,8 +30,7 @@ pub(in crate::provider) fn decode(
     let endpoint = check.endpoint(&block);
     let addressing = check.addressing(&block);
     let lists_presets = matches!(block.image_presets, ImagePresets::Discovered(_));
-    let user = check.secret("user", block.credentials.user);
-    let password = check.secret("password", block.credentials.password);
+    let credentials = check.credentials(block.credentials);
     check.name(&[Step::Key("company")], &block.company.0, "");
     if let Some(handle) = &block.company_handle {
         check.name(&[Step::Key("companyHandle")], &handle.0, "");
@@ -43,7 +43,7 @@ pub(in crate::provider) fn decode(
             block.company.0,
             block.company_handle.map(String::from),
             (addressing, lists_presets),
-            [("user", user), ("password", password)],
+            credentials,
         )),
         _ => Err(check.problems),
     }
@@ -159,6 +159,34 @@ impl Check<'_> {
             }
         }
         presets
+    }
+
+    /// The secrets of the one way of two to say who calls.
+    fn credentials(&mut self, block: CredentialsBlock) -> Vec<(&'static str, SecretRef)> {
+        let has_user = block.user.is_some();
+        let fault = match (&block.password, &block.access_token) {
+            (Some(_), Some(_)) => Some("they hold both a `password` and an `accessToken`"),
+            (Some(_), None) if !has_user => Some("they hold a `password`, and no `user`"),
+            (None, None) => Some("they hold neither a `password` nor an `accessToken`"),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            self.report(
+                &[Step::Key("credentials")],
+                "credentials",
+                format!("the credentials are not clear: {fault}"),
+                "give `user` and `password`, or an `accessToken`",
+            );
+        }
+        let given = [
+            (USER, block.user),
+            (PASSWORD, block.password),
+            (ACCESS_TOKEN, block.access_token),
+        ];
+        let given = given.into_iter();
+        given
+            .filter_map(|(role, secret)| Some((role, self.secret(role, secret?))))
+            .collect()
     }
 
     fn secret(&mut self, role: &str, secret: SecretWire) -> SecretRef {
@@ -396,6 +424,30 @@ mod tests {
             ],
         );
         check(&endpoint("relay"), &["endpoint `relay` is not a URL"]);
+    }
+
+    #[test]
+    fn who_calls_is_said_in_one_way_of_two() {
+        let credentials = |text: &str| changed(&format!("credentials: {{ {text} }}"));
+        check(&credentials("user: { env: U }, password: { env: P }"), &[]);
+        check(&credentials("accessToken: { env: T }"), &[]);
+        check(
+            &credentials("user: { env: U }, accessToken: { env: T }"),
+            &[],
+        );
+        let unclear = |text: &str, fault: &str| {
+            let message = format!("the credentials are not clear: they hold {fault}");
+            check(&credentials(text), &[&message]);
+        };
+        unclear("password: { env: P }", "a `password`, and no `user`");
+        unclear(
+            "user: { env: U }",
+            "neither a `password` nor an `accessToken`",
+        );
+        unclear(
+            "user: { env: U }, password: { env: P }, accessToken: { env: T }",
+            "both a `password` and an `accessToken`",
+        );
     }
 
     #[test]

@@ -50,8 +50,8 @@ pub(super) fn company_by_handle(
 /// The envelope that asks whether the credentials are those of an account.
 pub(super) fn login(namespace: &str, credentials: &Credentials) -> Vec<u8> {
     let mut body = Body::open(namespace, credentials, "checkLoginParam", 256);
-    body.secret("email", credentials, "user");
-    body.secret("password", credentials, "password");
+    body.secret("email", credentials, USER);
+    body.secret("password", credentials, PASSWORD);
     body.close("checkLoginParam")
 }
 
@@ -61,6 +61,12 @@ pub(super) fn image_formats(namespace: &str, credentials: &Credentials, handle: 
     body.leaf("companyHandle", handle);
     body.close("getImageFormatsParam")
 }
+
+/// Roles of secrets, by the names of their elements in `authHeader`
+/// (`ips-api-header-and-faults.xsd`).
+pub(super) const USER: &str = "user";
+pub(super) const PASSWORD: &str = "password";
+pub(super) const ACCESS_TOKEN: &str = "accessToken";
 
 /// An envelope being written; children must be added in the schema's order.
 pub(super) struct Body(String);
@@ -79,8 +85,10 @@ impl Body {
         body.0.push_str("><soapenv:Header><authHeader");
         body.attribute("xmlns", COMMON);
         body.0.push('>');
-        for role in ["user", "password"] {
-            body.secret(role, credentials, role);
+        for role in [USER, PASSWORD, ACCESS_TOKEN] {
+            if let Some(secret) = credentials.get(role) {
+                body.leaf(role, secret.expose_secret());
+            }
         }
         body.leaf("appName", env!("CARGO_PKG_NAME"));
         body.leaf("appVersion", env!("CARGO_PKG_VERSION"));
