@@ -30,12 +30,22 @@ impl Wire {
         }
     }
 
+    /// Whether every URL goes out as it is declared.
+    pub fn is_plain(&self) -> bool {
+        self.default == Fold::Url && self.exceptions.is_empty()
+    }
+
     /// What is sent for `url`: always a prefix of it.
     pub fn item<'u>(&self, url: &'u [u8]) -> &'u [u8] {
         match self.fold(url) {
             Fold::Url => url,
             Fold::Path => up_to_query(url),
         }
+    }
+
+    /// Whether `url` loses its query, where it has one.
+    pub fn folds(&self, url: &[u8]) -> bool {
+        self.fold(url) == Fold::Path
     }
 
     /// Changes exactly when some URL may become another item.
@@ -60,11 +70,7 @@ impl Wire {
 
     /// A host may be declared with its port or, for every port, without.
     fn is_exception(&self, url: &[u8]) -> bool {
-        let authority = authority(url);
-        let host = match authority.iter().rposition(|byte| *byte == b':') {
-            Some(colon) if !authority.ends_with(b"]") => &authority[..colon],
-            _ => authority,
-        };
+        let (host, authority) = (host(url), authority(url));
         self.exceptions.iter().any(|exception| {
             let exception = exception.as_bytes();
             exception.eq_ignore_ascii_case(host) || exception.eq_ignore_ascii_case(authority)
@@ -76,6 +82,15 @@ fn up_to_query(url: &[u8]) -> &[u8] {
     match url.iter().position(|byte| *byte == b'?') {
         Some(query) => &url[..query],
         None => url,
+    }
+}
+
+/// The host of `url`, as written and without its port.
+pub fn host(url: &[u8]) -> &[u8] {
+    let authority = authority(url);
+    match authority.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !authority.ends_with(b"]") => &authority[..colon],
+        _ => authority,
     }
 }
 

@@ -14,10 +14,26 @@ pub enum Class {
     Forced,
 }
 
+/// What a bucket counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+pub enum Unit {
+    /// Each call is one.
     Call,
+    /// Each item of a call is one.
     Item,
+}
+
+/// A bucket, and what is left in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// As the state and metrics name it.
+    pub name: String,
+    /// What it counts.
+    pub unit: Unit,
+    /// As declared.
+    pub bucket: Bucket,
+    /// Calls or items that are left for now.
+    pub tokens: u64,
 }
 
 /// The buckets of one target and how full they are.
@@ -122,18 +138,21 @@ impl Budget {
         }
     }
 
-    /// What is left for planned work now, as items or calls by bucket.
-    pub fn remaining(&self, now_ms: i64) -> BTreeMap<String, u64> {
+    /// What is left for planned work now, by bucket.
+    pub fn remaining(&self, now_ms: i64) -> Vec<Left> {
         let left = |meter: &Meter| {
             let ahead_us = (meter.arrival_us - now_ms * 1000).max(0);
-            let used = u128::from(ahead_us.unsigned_abs()) * u128::from(meter.bucket.burst)
-                / (u128::from(meter.bucket.period_ms) * 1000);
-            meter.bucket.burst.saturating_sub(used as u64)
+            // A token that is not yet whole is none.
+            let used = (u128::from(ahead_us.unsigned_abs()) * u128::from(meter.bucket.burst))
+                .div_ceil(u128::from(meter.bucket.period_ms) * 1000);
+            Left {
+                name: meter.name.clone(),
+                unit: meter.unit,
+                bucket: meter.bucket,
+                tokens: meter.bucket.burst.saturating_sub(used as u64),
+            }
         };
-        self.meters
-            .iter()
-            .map(|meter| (meter.name.clone(), left(meter)))
-            .collect()
+        self.meters.iter().map(left).collect()
     }
 }
 
@@ -301,14 +320,14 @@ mod tests {
         let budget = Budget::new(&rate, &budget.arrivals(), 0);
         assert_eq!(budget.earliest_ms(Class::Forced, 1, 0), 500);
         assert_eq!(budget.earliest_ms(Class::Planned, 1, 0), 1000);
-        assert_eq!(
-            budget.remaining(0).values().copied().collect::<Vec<_>>(),
-            [0]
-        );
-        assert_eq!(
-            budget.remaining(500).values().copied().collect::<Vec<_>>(),
-            [1]
-        );
+        assert_eq!(left(&budget, 0), [0]);
+        assert_eq!(left(&budget, 499), [0]);
+        assert_eq!(left(&budget, 500), [1]);
+    }
+
+    fn left(budget: &Budget, now_ms: i64) -> Vec<u64> {
+        let left = budget.remaining(now_ms).into_iter();
+        left.map(|left| left.tokens).collect()
     }
 
     /// That buckets emptied to `left` of `before` hold `expected` after an edit.
@@ -319,12 +338,10 @@ mod tests {
             budget.debit(1, now_ms);
         }
         let edited = Budget::new(after, &budget.arrivals(), now_ms);
-        let left = edited.remaining(now_ms);
-        let left: Vec<u64> = left.into_values().collect();
-        assert_eq!(left, expected, "{before:?} to {after:?}");
+        assert_eq!(left(&edited, now_ms), expected, "{before:?} to {after:?}");
         let back = Budget::new(before, &edited.arrivals(), now_ms);
         assert!(
-            back.remaining(now_ms) <= budget.remaining(now_ms),
+            left(&back, now_ms) <= left(&budget, now_ms),
             "an edit and its undoing give nothing back"
         );
     }

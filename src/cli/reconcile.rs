@@ -220,7 +220,6 @@ pub(super) fn finish(
     let exit = exit(declared, outcome, workspace::has_errors(&problems));
     let has_changes = !outcome.planned.is_empty();
     let context = Context {
-        cost: Cost::of(&estimate::by_cdn(declared, &outcome.left)),
         cure: cure.clone(),
         problems,
         ..aftermath(declared, store, outcome)
@@ -241,7 +240,9 @@ fn aftermath(declared: &Declared, store: &Store, outcome: &Outcome) -> Context {
     let refusals = bearing::refusals(store, left);
     let prospects = estimate::prospects(declared, store, left, now_ms);
     let repeats = repeats(declared, store);
+    let estimates = estimate::by_cdn(declared, Some(store), left, now_ms);
     let errors = [
+        estimates.as_ref().err(),
         refusals.as_ref().err(),
         prospects.as_ref().err(),
         repeats.as_ref().err(),
@@ -250,6 +251,7 @@ fn aftermath(declared: &Declared, store: &Store, outcome: &Outcome) -> Context {
         output::warning(&format!("what is left could not be looked into: {error}"));
     }
     Context {
+        cost: Cost::of(&estimates.unwrap_or_default()),
         refusals: refusals.unwrap_or_default(),
         prospects: prospects.unwrap_or_default(),
         repeats: repeats.unwrap_or_default(),

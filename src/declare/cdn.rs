@@ -45,6 +45,8 @@ pub struct Cdn {
     pub digest: Digest,
     /// Where it is declared.
     pub place: Place,
+    /// Where its granularity is.
+    pub(super) granularity: Place,
 }
 
 impl Cdn {
@@ -126,6 +128,7 @@ fn declare_cdn(manifest: &Manifest<CdnSpec>, provider: Arc<dyn Provider>) -> Cdn
         repeat_ms: spec.repeat_ms.clone(),
         digest: manifest.document.digest,
         place: manifest.place(&[Step::Key("metadata"), Step::Key("name")]),
+        granularity: manifest.place(&[Step::Key("spec"), Step::Key("granularity")]),
         provider,
     }
 }

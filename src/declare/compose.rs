@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::checking;
 use super::contents::contents_of;
 use super::looking::{self, Looked};
+use super::shared_hosts;
 use super::{Cdn, DeclaredSet};
 use crate::digest::{ALGORITHM, Digest};
 use crate::expand::Addressing;
@@ -48,6 +49,8 @@ impl Composer<'_> {
         let mut problems = Vec::new();
         let tiers = self.tiers(&manifest, &mut problems);
         let cdns = self.named(&manifest, &tiers, &mut problems);
+        let templates = self.templates(&manifest);
+        let shared_hosts = shared_hosts::warnings(&cdns, &templates, &manifest.spec);
         let mut looked = Looked::default();
         let files = self.files(&manifest, &cdns, (&mut looked, &mut problems));
         let addressings = self.addressings(&manifest, &cdns, &mut looked);
@@ -82,6 +85,7 @@ impl Composer<'_> {
             }
         };
         problems.extend(notes);
+        problems.extend(shared_hosts);
         Composed {
             set,
             problems,

@@ -5,6 +5,7 @@ mod checking;
 mod compose;
 mod contents;
 mod looking;
+mod shared_hosts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -162,6 +162,25 @@ impl Expansion {
         Found { items, next }
     }
 
+    /// How many different URLs become the items that are `wanted`.
+    pub fn count_behind(&self, wire: &Wire, wanted: &(dyn Fn(Key) -> bool + Sync)) -> u64 {
+        let chunks: Vec<_> = self.chunks(0..self.rows()).collect();
+        let keys_of = |(rows, _)| {
+            let mut keys = Vec::new();
+            self.visit(rows, |url, _| {
+                let url = url.as_bytes();
+                if wanted(Key::of(ItemKind::Url, wire.item(url))) {
+                    keys.push(Key::of(ItemKind::Url, url));
+                }
+            });
+            keys
+        };
+        let mut keys: Vec<Key> = chunks.into_par_iter().flat_map_iter(keys_of).collect();
+        keys.par_sort_unstable();
+        keys.dedup();
+        keys.len() as u64
+    }
+
     /// Whether there are URLs, and `exclude` takes out every one.
     pub(super) fn is_all_excluded(&self) -> bool {
         let has_left = |(rows, _): (Range<usize>, u64)| {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::declare::Declared;
+use crate::declare::{Cdn, Declared};
 use crate::digest::{Entry, Key};
 use crate::plan::{Plan, SetPlan, TargetPlan};
 use crate::reconcile::estimate;
 use crate::reconcile::planning::{self, Planned};
 use crate::report::Report;
-use crate::report::cost::Cost;
+use crate::report::cost::{CdnCost, Cost};
 use crate::report::cure::Cure;
 use crate::report::plan::{Context, PlanDocument, report};
 use crate::state::{Records, StateError};
@@ -44,9 +44,17 @@ pub fn plan(
     let shown = planned(declared, records, options, Vec::new())?;
     let mut problems = declared.problems.clone();
     problems.extend(shown.problems.iter().cloned());
+    let in_full = in_full(declared, records, options, &shown)?;
+    let in_full = in_full.as_ref().unwrap_or(&shown);
+    let estimates = estimate::by_cdn(declared, records, &shown.plan, options.now_ms)?;
+    let costs = estimates.iter().map(|(name, estimate)| {
+        let urls = declared.cdns.get(name).map(|cdn| behind(cdn, in_full));
+        CdnCost::of(name, estimate, urls.unwrap_or(estimate.items))
+    });
     let context = Context {
-        cost: Cost::of(&estimate::by_cdn(declared, &shown.plan)),
-        urls: urls(declared, records, options, &shown)?,
+        cost: Cost::of(&estimates),
+        cdns: costs.collect(),
+        urls: urls(declared, options, in_full),
         problems,
         cure: options.cure.clone(),
     };
@@ -83,33 +91,60 @@ pub(super) fn planned(
     Ok(planned)
 }
 
-/// Some of the URLs of each set at each Cdn. What waits for an approval is
-/// shown as if all of it were approved.
-fn urls(
+/// The plan as if all that waits for an approval were approved, where anything
+/// does and it matters.
+fn in_full(
     declared: &Declared,
     records: Option<&Records>,
     options: &Options,
     shown: &Planned,
-) -> Result<BTreeMap<(String, String), Vec<String>>, StateError> {
-    if options.urls == 0 {
-        return Ok(BTreeMap::new());
-    }
-    let is_blocked = shown.plan.targets().any(|target| target.block.is_some());
-    let in_full = if is_blocked {
-        let sets = shown.plan.sets.iter();
-        let approve = sets.map(|set| set.id.to_string()).collect();
-        Some(planned(declared, records, options, approve)?)
-    } else {
-        None
+) -> Result<Option<Planned>, StateError> {
+    let is_blocked = |target: &TargetPlan| target.block.is_some();
+    let folds = |target: &TargetPlan| {
+        let cdn = declared.cdns.get(&target.cdn);
+        cdn.is_some_and(|cdn| !cdn.wire.is_plain())
     };
-    let planned = in_full.as_ref().unwrap_or(shown);
+    let mut blocked = shown.plan.targets().filter(|target| is_blocked(target));
+    if !blocked.any(|target| options.urls > 0 || folds(target)) {
+        return Ok(None);
+    }
+    let sets = shown.plan.sets.iter();
+    let approve = sets.map(|set| set.id.to_string()).collect();
+    planned(declared, records, options, approve).map(Some)
+}
+
+/// How many declared URLs the items stand for that go to `cdn`.
+fn behind(cdn: &Cdn, planned: &Planned) -> u64 {
+    let is_here = |target: &TargetPlan| target.cdn == cdn.name && target.hold.is_none();
+    let here = targets(&planned.plan).filter(|(_, target)| is_here(target));
+    let counts = here.map(|(set, target)| {
+        let is_sent = |key| is_sent(target, key);
+        match planned.expansions.get(&set.set) {
+            Some(expansion) if !cdn.wire.is_plain() && target.items() > 0 => {
+                expansion.count_behind(&cdn.wire, &is_sent)
+            }
+            _ => target.items(),
+        }
+    });
+    counts.sum()
+}
+
+/// Some of the URLs of each set at each Cdn. What waits for an approval is
+/// shown as if all of it were approved.
+fn urls(
+    declared: &Declared,
+    options: &Options,
+    planned: &Planned,
+) -> BTreeMap<(String, String), Vec<String>> {
+    if options.urls == 0 {
+        return BTreeMap::new();
+    }
     let sent = targets(&planned.plan).filter(|(_, target)| target.items() > 0);
-    Ok(sent
-        .map(|(set, target)| {
-            let items = items(declared, planned, (set, target), options.urls);
-            ((set.set.clone(), target.cdn.clone()), items)
-        })
-        .collect())
+    sent.map(|(set, target)| {
+        let items = items(declared, planned, (set, target), options.urls);
+        ((set.set.clone(), target.cdn.clone()), items)
+    })
+    .collect()
 }
 
 fn targets(plan: &Plan) -> impl Iterator<Item = (&SetPlan, &TargetPlan)> {
@@ -124,14 +159,7 @@ fn items(
     (set, target): (&SetPlan, &TargetPlan),
     at_most: usize,
 ) -> Vec<String> {
-    let is_sent = |key: Key| {
-        let at = |entries: &[Entry]| {
-            entries
-                .binary_search_by_key(&key, |entry| entry.key())
-                .is_ok()
-        };
-        at(&target.forced) || at(&target.send)
-    };
+    let is_sent = |key| is_sent(target, key);
     let mut found: BTreeMap<Key, String> = BTreeMap::new();
     let Some(expansion) = planned.expansions.get(&set.set) else {
         let adhoc = planned.adhoc.iter().filter(|(key, _)| is_sent(**key));
@@ -157,4 +185,13 @@ fn items(
     items.sort_unstable();
     items.truncate(at_most);
     items
+}
+
+fn is_sent(target: &TargetPlan, key: Key) -> bool {
+    let at = |entries: &[Entry]| {
+        entries
+            .binary_search_by_key(&key, |entry| entry.key())
+            .is_ok()
+    };
+    at(&target.forced) || at(&target.send)
 }

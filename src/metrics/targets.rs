@@ -209,9 +209,12 @@ impl Targets {
         for (cdn, reading) in &*self.readings() {
             let wait = (reading.retry_at_ms).map_or(0.0, |at_ms| seconds_between(now_ms, at_ms));
             waits.insert(ByCdn { cdn: cdn.clone() }, wait);
-            for (bucket, count) in reading.budget.remaining(now_ms) {
-                let cdn = cdn.clone();
-                left.insert(ByBucket { cdn, bucket }, count as f64);
+            for bucket in reading.budget.remaining(now_ms) {
+                let by = ByBucket {
+                    cdn: cdn.clone(),
+                    bucket: bucket.name,
+                };
+                left.insert(by, bucket.tokens as f64);
             }
         }
         self.retry_after.replace(waits, |_| false);

@@ -41,6 +41,12 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// What templates of this Cdn's sets draw on; `None` where it has no say.
     fn addressing(&self) -> Option<&Addressing>;
 
+    /// Whether accounts share `host`, so that folding its URLs to their paths
+    /// is not to be relied on.
+    fn shares_host(&self, _host: &str) -> bool {
+        false
+    }
+
     /// What a batch may hold.
     fn capacity(&self) -> Capacity;
 

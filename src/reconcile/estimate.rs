@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use crate::batch::rate::{Budget, Class};
-use crate::declare::Declared;
+use crate::batch::rate::{Budget, Class, Left};
+use crate::declare::{Cdn, Declared};
 use crate::plan::Plan;
 use crate::state::{Records, StateError, TargetRecord};
 
 /// The cost at one target; sets share calls, so it is told by target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
     /// Items sent now.
     pub items: u64,
     /// Calls for them, if none is refused.
     pub calls: u64,
-    /// Milliseconds for them, from full buckets and without the CDN's own time.
+    /// Milliseconds for them at the declared rate, after what it has let go
+    /// already, and without the CDN's own time.
     pub duration_ms: u64,
     /// Items that wait for approval.
     pub blocked_items: u64,
@@ -22,10 +23,29 @@ pub struct Estimate {
     pub blocked_calls: u64,
     /// Milliseconds for everything, once it is approved.
     pub blocked_duration_ms: u64,
+    /// Items of one call, at most.
+    pub batch: u64,
+    /// What is left of the declared rate.
+    pub budget: Vec<Left>,
 }
 
 /// The cost of `plan` by Cdn, for those with anything to send.
-pub fn by_cdn(declared: &Declared, plan: &Plan) -> BTreeMap<String, Estimate> {
+pub fn by_cdn(
+    declared: &Declared,
+    records: Option<&Records>,
+    plan: &Plan,
+    now_ms: i64,
+) -> Result<BTreeMap<String, Estimate>, StateError> {
+    let recorded = by_identity(records)?;
+    Ok(estimates(declared, &recorded, plan, now_ms))
+}
+
+fn estimates(
+    declared: &Declared,
+    recorded: &BTreeMap<String, TargetRecord>,
+    plan: &Plan,
+    now_ms: i64,
+) -> BTreeMap<String, Estimate> {
     let mut estimates: BTreeMap<String, Estimate> = BTreeMap::new();
     for target in plan
         .targets()
@@ -39,18 +59,34 @@ pub fn by_cdn(declared: &Declared, plan: &Plan) -> BTreeMap<String, Estimate> {
         let Some(cdn) = declared.cdns.get(name) else {
             continue;
         };
+        let budget = budget(cdn, recorded, now_ms);
+        let burst = budget.max_items(Class::Planned);
+        estimate.batch = u64::from(cdn.max_batch).min(burst).max(1);
         let cost = |items: u64| {
-            let budget = Budget::full(&cdn.rate);
-            let burst = budget.max_items(Class::Planned);
-            let calls = items.div_ceil(u64::from(cdn.max_batch).min(burst).max(1));
-            let duration_ms = budget.last_ms(calls, items, 0).max(0);
-            (calls, duration_ms.unsigned_abs())
+            let calls = items.div_ceil(estimate.batch);
+            let last_ms = budget.last_ms(calls, items, now_ms);
+            (calls, last_ms.saturating_sub(now_ms).max(0).unsigned_abs())
         };
         (estimate.calls, estimate.duration_ms) = cost(estimate.items);
         (estimate.blocked_calls, estimate.blocked_duration_ms) =
             cost(estimate.items + estimate.blocked_items);
+        estimate.budget = budget.remaining(now_ms);
     }
     estimates
+}
+
+fn by_identity(records: Option<&Records>) -> Result<BTreeMap<String, TargetRecord>, StateError> {
+    let targets = records.map_or_else(|| Ok(Vec::new()), Records::targets)?;
+    let by_identity = targets.into_iter();
+    Ok(by_identity
+        .map(|target| (target.identity.clone(), target))
+        .collect())
+}
+
+fn budget(cdn: &Cdn, recorded: &BTreeMap<String, TargetRecord>, now_ms: i64) -> Budget {
+    let recorded = recorded.get(cdn.provider.target());
+    let tats = recorded.map(|target| &target.tats);
+    Budget::new(&cdn.rate, tats.unwrap_or(&BTreeMap::new()), now_ms)
 }
 
 /// When what is left for a target may go at the declared rate, given what went
@@ -71,20 +107,15 @@ pub fn prospects(
     plan: &Plan,
     now_ms: i64,
 ) -> Result<BTreeMap<String, Prospect>, StateError> {
-    let targets: BTreeMap<String, TargetRecord> = records
-        .targets()?
-        .into_iter()
-        .map(|target| (target.identity.clone(), target))
-        .collect();
+    let recorded = by_identity(Some(records))?;
     let mut prospects = BTreeMap::new();
-    for (name, estimate) in by_cdn(declared, plan) {
+    for (name, estimate) in estimates(declared, &recorded, plan, now_ms) {
         let Some(cdn) = declared.cdns.get(&name).filter(|_| estimate.items > 0) else {
             continue;
         };
-        let recorded = targets.get(cdn.provider.target());
-        let tats = recorded.map(|target| &target.tats);
-        let budget = Budget::new(&cdn.rate, tats.unwrap_or(&BTreeMap::new()), now_ms);
-        let retry_ms = recorded.and_then(|target| target.retry_at_ms);
+        let budget = budget(cdn, &recorded, now_ms);
+        let retry_ms = recorded.get(cdn.provider.target());
+        let retry_ms = retry_ms.and_then(|target| target.retry_at_ms);
         let first = estimate.items.div_ceil(estimate.calls.max(1));
         let next_ms = budget.earliest_ms(Class::Planned, first, now_ms);
         let next_ms = next_ms.max(retry_ms.unwrap_or(now_ms)).max(now_ms);

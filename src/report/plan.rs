@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::cost::Cost;
+use super::cost::{CdnCost, Cost};
 use super::cure::Cure;
 use super::finding::Finding;
 use super::number::{counted, grouped, instant};
@@ -42,6 +42,8 @@ pub struct PlanDocument {
     /// Items of a first run that are more than goes without a word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<u64>,
+    /// What it costs, Cdn by Cdn, where there is anything to send.
+    pub cdns: Vec<CdnCost>,
     /// By name.
     pub sets: Vec<SetDocument>,
     /// In the order of files and lines.
@@ -108,6 +110,8 @@ pub struct TargetDocument {
 pub struct Context {
     /// Calls and time at the declared batch sizes and rates.
     pub cost: Cost,
+    /// The same, Cdn by Cdn.
+    pub cdns: Vec<CdnCost>,
     /// Some URLs of (set, Cdn), where asked for.
     pub urls: BTreeMap<(String, String), Vec<String>>,
     /// Found while declaring and expanding.
@@ -128,7 +132,7 @@ pub fn report(plan: &Plan, mut context: Context) -> Report<PlanDocument> {
         title: "Plan",
         columns: vec!["set", "cdn", "items", "why", "where"],
         rows: changed.iter().flat_map(|set| rows(set, &context)).collect(),
-        notes: notes(plan, same.len() as u64, &context.cure),
+        notes: notes(plan, same.len() as u64, &context),
         summary: summary::of_plan(plan, &context),
         problems: context.problems,
     };
@@ -247,12 +251,13 @@ fn place(set: &SetPlan) -> Option<String> {
     set.place.as_ref().map(super::place)
 }
 
-fn notes(plan: &Plan, unchanged: u64, cure: &Cure) -> Vec<String> {
+fn notes(plan: &Plan, unchanged: u64, context: &Context) -> Vec<String> {
     let mut notes = Vec::new();
     if unchanged > 0 {
         notes.push(format!("= {} unchanged", counted(unchanged, "set")));
     }
-    notes.extend(choices(plan, cure));
+    notes.extend(context.cdns.iter().flat_map(CdnCost::notes));
+    notes.extend(choices(plan, &context.cure));
     notes
 }
 
@@ -325,6 +330,7 @@ fn document(plan: &Plan, context: &Context) -> PlanDocument {
         held_back: plan.held_back(),
         is_blocked: plan.is_blocked(),
         bootstrap: plan.bootstrap.map(|bootstrap| bootstrap.items),
+        cdns: context.cdns.clone(),
         sets: plan
             .sets
             .iter()

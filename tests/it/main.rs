@@ -32,6 +32,7 @@ mod examples;
 mod expand;
 mod flows;
 mod formats;
+mod granularity;
 
 mod house;
 mod import;

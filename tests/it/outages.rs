@@ -109,7 +109,8 @@ fn flow_13_680_000_urls_at_20_000_an_hour_are_estimated_keep_their_progress_and_
         small.extend(urls(&name, 100));
     }
     let mut store = site.store();
-    let estimated = estimate::by_cdn(&site.declared(), &site.plan(&store))["dm"];
+    let estimated = estimate::by_cdn(&site.declared(), None, &site.plan(&store), 0).unwrap();
+    let estimated = estimated["dm"].clone();
     assert_eq!((estimated.items, estimated.calls), (680_000, 680));
 
     let first = site.reconcile_within(HOUR_MS, &mut store);

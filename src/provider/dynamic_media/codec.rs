@@ -149,6 +149,13 @@ impl Provider for DynamicMedia {
         Some(&self.addressing)
     }
 
+    /// The domains that Adobe gives to every company: on them each full URL has
+    /// to be listed, it says (experience-manager-65.en#370).
+    fn shares_host(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        host == "scene7.com" || host.ends_with(".scene7.com")
+    }
+
     fn capacity(&self) -> Capacity {
         Capacity {
             max_items: MAX_URLS,
