@@ -53,6 +53,7 @@ mod properties;
 mod recovery;
 mod sandbox;
 mod schemas;
+mod screens;
 mod service;
 mod since;
 mod site;

@@ -1,57 +1,10 @@
 //! What a run says when not all is well, and what it says again.
 
-use std::path::Path;
-
 use freshen::sandbox::{Failure, Faults};
 use serde_json::Value;
 
-use crate::aloud::say;
 use crate::program::Run;
 use crate::world::{ROOT, World};
-
-/// A message, and a way to bring it about.
-type Message = (&'static str, fn() -> Run);
-
-/// What Adobe's screen says.
-const MESSAGES: [Message; 4] = [
-    (
-        "Failed to retrieve URL(s) for selected asset(s).",
-        no_url_for_an_asset,
-    ),
-    (
-        "Some URLs are not defined correctly. Please correct and re-submit.",
-        a_url_that_the_service_refuses,
-    ),
-    (
-        "Failed to invalidate CDN cache.",
-        an_outage_that_lasts_to_the_end,
-    ),
-    ("No URL(s) entered to be invalidated.", nothing_to_send),
-];
-
-fn no_url_for_an_asset() -> Run {
-    let world = World::new("");
-    world.set("set", "  assets: [{ id: clip, type: Video }]");
-    world.freshen(&["reconcile"])
-}
-
-fn a_url_that_the_service_refuses() -> Run {
-    let world = refusing();
-    world.freshen(&["reconcile"])
-}
-
-fn an_outage_that_lasts_to_the_end() -> Run {
-    let world = World::new("");
-    world.set("set", "  assets: [a]");
-    world.sandbox.fail(Failure::Code(30_000), None);
-    world.freshen(&["reconcile", "--max-time", "1s"])
-}
-
-fn nothing_to_send() -> Run {
-    let world = World::new("");
-    world.set("set", "  assets: []");
-    world.freshen(&["reconcile"])
-}
 
 /// A set of which one URL is refused.
 fn refusing() -> World {
@@ -63,27 +16,6 @@ fn refusing() -> World {
 
 fn json(run: &Run) -> Value {
     serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {}", run.stderr))
-}
-
-#[test]
-fn every_message_of_adobes_screen_keeps_its_name() {
-    for (message, make) in MESSAGES {
-        let run = make();
-        let said = format!("{}{}", run.stdout, run.stderr);
-        assert_eq!(run.code, 4, "{message}: {said}");
-        let name = message.trim_end_matches('.');
-        assert!(said.contains(name), "no `{name}` in: {said}");
-    }
-    let page = Path::new("../shared/reference/adobe-dynamic-media-cdn-invalidation.md");
-    let Ok(page) = std::fs::read_to_string(page) else {
-        return say("SKIPPED: Adobe's table of messages is not here to be walked");
-    };
-    let (_, table) = page.split_once("| Error | Explanation |").unwrap();
-    let messages = table
-        .lines()
-        .filter_map(|line| Some(line.strip_prefix("| *")?.split_once('*')?.0));
-    let ours = MESSAGES.map(|(message, _)| message);
-    assert_eq!(messages.collect::<Vec<_>>(), ours);
 }
 
 #[test]
