@@ -232,7 +232,8 @@ fn summary(wire: &Explained) -> String {
             format!("Not declared as it stands, but sent as one with {urls}.")
         }
         Some(Found::Path) => format!(
-            "No manifest yields it as it stands, so it is never purged; {urls} with the same path."
+            "No manifest yields it with this query, and granularity `url` sends each by itself, \
+             so it is never purged; {urls} with the same path."
         ),
         Some(Found::Asset) => format!("An asset with {urls}."),
     }

@@ -146,28 +146,49 @@ fn flow_2_a_b_a_sends_a_again_where_the_fate_of_b_is_unknown() {
 }
 
 #[test]
-fn flow_3_explain_leads_from_a_url_to_the_cause() {
+fn flow_3_explain_leads_from_an_old_image_to_each_of_five_causes() {
     let world = World::new("");
-    world.set("declared", "  assets: [a]");
+    let server = world.sandbox.url();
+    let declare = |spec: &str| {
+        let cdn = world.cdn("dynamic-media", &format!("origin: '{server}'\n  {spec}"));
+        let cdn = cdn.replace("https://s7d1.scene7.com", &server);
+        world.write("manifests/cdn.yaml", &cdn);
+    };
+    let at = |tail: &str| format!("{server}/is/image/AcmeCorp/{tail}");
+    declare("verify: {}");
+    world.sandbox.upload("late", "old");
+    world.sandbox.publish("late");
+    world.set("sent", "  imagePresets: true\n  assets: [late]");
     world.set("refused", "  assets: [bad]");
     world.set("large", "  limits: { maxUrls: 1 }\n  assets: [x, y]");
-    world.sandbox.poison(&format!("{ROOT}/bad"), true);
+    world.sandbox.poison(&at("bad"), true);
     world.ends(4, &["reconcile"]);
-    let explained = |url: &str| {
-        let run = world.freshen(&["explain", &format!("{ROOT}/{url}")]);
-        format!("{}{}", run.stdout, run.stderr)
+    let check = |tail: &str, words: &[&str], next: &str| {
+        let run = world.freshen(&["explain", &at(tail), "--fetch"]);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        for part in words {
+            assert!(said.contains(part), "{tail}: no `{part}` in: {said}");
+        }
+        let (_, command) = said.rsplit_once("Next: ").unwrap();
+        assert!(command.contains(next), "{tail}: no `{next}` in: {command}");
     };
-    let check = |url: &str, part: &str| {
-        let said = explained(url);
-        assert!(said.contains(part), "{url}: no `{part}` in: {said}");
-    };
-    check("nobody", "never purged");
-    check("a", "declared");
-    check("a", "accepted");
-    check("bad", "refused");
-    check("bad", "30001");
-    check("x", "freshen approve");
-    check("a?wid=300", &format!("{ROOT}/a"));
+    check(
+        "nobody",
+        &["No manifest yields it, so it is never purged"],
+        "freshen invalidate --url",
+    );
+    check("x", &["more than maxUrls 1"], "freshen approve ");
+    check("bad", &["refused", "30001"], "freshen");
+    check(
+        "late",
+        &["accepted", "The origin itself is not updated"],
+        "publish it at the origin first",
+    );
+    let other = "late?wid=300";
+    let words = ["with this query, and granularity `url` sends each by itself"];
+    check(other, &words, "freshen invalidate --url");
+    declare("granularity: path");
+    check(other, &["sent as one with 3 URLs"], "freshen reconcile");
 }
 
 #[test]
