@@ -123,7 +123,7 @@ fn behind(cdn: &Cdn, planned: &Planned) -> u64 {
             Some(expansion) if !cdn.wire.is_plain() && target.items() > 0 => {
                 expansion.count_behind(&cdn.wire, &is_sent)
             }
-            _ => target.items(),
+            _ => target.items() + target.block.map_or(0, |block| block.items),
         }
     });
     counts.sum()

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::adopting;
 use super::asks::{ADHOC, Ask};
 use super::forcing::{self, Selected, Selection};
 use super::holding::{self, Waits};
@@ -70,7 +71,7 @@ fn answer(
         .to_owned(),
         Ask::Approve { plan } => approve(declared, store, (request.id, plan), now_ms)?,
         Ask::Invalidate(selection) => invalidate(declared, store, selection, request, now_ms)?,
-        Ask::Adopt { set } => adopt(declared, store, set, now_ms)?,
+        Ask::Adopt { set } => adopting::adopt(declared, store, set, now_ms)?,
         Ask::Forget { set } if set == ADHOC => holding::take_back(store, now_ms)?,
         Ask::Forget { set } => {
             store.forget(set, now_ms)?;
@@ -81,45 +82,6 @@ fn answer(
             format!("`{from}` is recorded as `{to}` from now on")
         }
     })
-}
-
-/// Records that every CDN of a set has all that it declares.
-fn adopt(declared: &Declared, store: &mut Store, name: &str, now_ms: i64) -> Result<String, Error> {
-    let unknown = || {
-        let (kind, name) = ("valid set", name.to_owned());
-        Error::State(StateError::Unknown { kind, name })
-    };
-    let set = declared.sets.get(name).ok_or_else(unknown)?;
-    let expansion = set.expand().expansion.ok_or_else(unknown)?;
-    let mut begins = Vec::new();
-    let recorded = store.sets()?.into_iter().find(|set| set.name == name);
-    let cdns = set.tiers.iter().flatten();
-    for cdn in cdns.filter_map(|name| declared.cdns.get(name)) {
-        let entries = expansion.entries(&cdn.wire);
-        let target = cdn.provider.target();
-        let ledger = recorded.as_ref().and_then(|set| set.ledgers.get(target));
-        let mut departed = match ledger {
-            Some(ledger) => store.contents(ledger.id, now_ms)?.departed,
-            None => Vec::new(),
-        };
-        departed.retain(|key| {
-            let at = entries.binary_search_by_key(key, |entry| entry.key());
-            at.is_err()
-        });
-        begins.push(Begin {
-            set: name.to_owned(),
-            target: store.target(target)?.id,
-            wire: cdn.wire.digest(),
-            desired: Digest::of_entries(&entries),
-            owe: Vec::new(),
-            record: entries,
-            departed,
-            forget: Vec::new(),
-            approve: None,
-        });
-    }
-    store.adopt(&begins, now_ms)?;
-    Ok(format!("recorded `{name}` as fresh; nothing was sent"))
 }
 
 fn approve(

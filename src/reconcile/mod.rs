@@ -1,5 +1,6 @@
 //! Reconciling: plan, submit, record, until nothing is left that may be sent.
 
+mod adopting;
 pub mod asks;
 pub mod bearing;
 pub mod estimate;

@@ -60,6 +60,7 @@ fn a_plan_says_how_many_items_and_calls_granularity_saves() {
     declare(&world, OWN, 20, "granularity: url");
     let told = cost(&world, 3);
     assert_eq!(told["blocked"], 210_000, "a first run of so many");
+    assert_eq!(told["urls"], 210_000);
     assert_eq!(
         (&told["savedItems"], &told["savedCalls"]),
         (&0.into(), &0.into())

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use freshen::sandbox::Failure;
 
+use crate::keeper::Keeper;
 use crate::program::{freshen, run};
 use crate::world::{ROOT, World, ids, items};
 
@@ -24,6 +25,35 @@ fn an_empty_list_of_urls_purges_nothing() {
         );
     }
     assert_eq!(world.sends(0).len(), 0);
+}
+
+#[test]
+fn a_script_is_taken_over_by_watching_first_and_adopting_then() {
+    let world = World::new("");
+    world.remove("manifests/cdn.yaml");
+    let listed: Vec<String> = (0..6)
+        .flat_map(|n| [format!("{ROOT}/a{n}"), format!("{ROOT}/a{n}?$product$")])
+        .collect();
+    world.write("purged-by-script.txt", &listed.join("\n"));
+    world.ends(0, &["import-urls", "purged-by-script.txt"]);
+    world.remove("manifests/cdns.yaml");
+    world.write("manifests/cdn.yaml", &world.cdn("acmecorp", ""));
+    // The script still does it: freshen says what it would do.
+    let keeper = Keeper::start(&world, &["--observe"]);
+    keeper.wait_for_log("items=12");
+    drop(keeper);
+    world.ends(0, &["state", "adopt", "acmecorp-assets"]);
+    let said = world.ends(0, &["plan"]);
+    assert!(said.contains("nothing to send"), "{said}");
+    assert!(world.sandbox.calls().is_empty());
+    let keeper = Keeper::start(&world, &[]);
+    keeper.wait_until("a pass", |keeper| keeper.passes() > 0);
+    let sets = fs::read_to_string(world.folder().join("manifests/sets.yaml")).unwrap();
+    let revised = sets.replacen("- a3\n", "- { id: a3, revision: '2' }\n", 1);
+    assert_ne!(sets, revised, "{sets}");
+    world.write("manifests/sets.yaml", &revised);
+    let sent = [vec![format!("{ROOT}/a3"), format!("{ROOT}/a3?$product$")]];
+    world.wait_until("what was revised", |world| world.accepted() == sent);
 }
 
 /// A set of so many assets, all of them recorded as told.

@@ -98,7 +98,8 @@ fn walk(table: &str, rows: &[Row]) {
 /// A world with this template, named `screen`, and this spec of a set.
 fn world(lines: &[&str], set: &str) -> World {
     let world = World::new("");
-    let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
+    let lines: Vec<String> = lines.iter().map(|line| format!("    {line}\n")).collect();
+    let lines = lines.concat();
     let template = format!(
         "apiVersion: freshen/v1\nkind: Template\nmetadata: {{ name: screen }}\nspec:\n  urls: |\n{lines}"
     );

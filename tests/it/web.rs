@@ -25,6 +25,19 @@ fn command(house: &House, arguments: &[&str]) -> Run {
     freshen(house.folder(), &[&global[..], arguments].concat())
 }
 
+/// Without what depends on the clock: the house has one of its own.
+fn timeless(mut document: Value) -> Value {
+    for field in ["seconds", "approvedSeconds"] {
+        if let Some(seconds) = document.get_mut(field) {
+            *seconds = Value::Null;
+        }
+    }
+    for cdn in document["cdns"].as_array_mut().into_iter().flatten() {
+        cdn["budget"] = Value::Null;
+    }
+    document
+}
+
 #[test]
 fn a_held_state_is_answered_with_the_very_documents_of_the_commands() {
     let house = House::new();
@@ -34,7 +47,7 @@ fn a_held_state_is_answered_with_the_very_documents_of_the_commands() {
         conforms(name, &answered);
         let said = command(&house, &[arguments, &["-o", "json"]].concat());
         let said: Value = serde_json::from_str(&said.stdout).unwrap();
-        assert_eq!(answered, said, "{path}");
+        assert_eq!(timeless(answered), timeless(said), "{path}");
     };
     check("/api/v1/status", "status", &["status"]);
     check("/api/v1/plan", "plan", &["plan"]);
