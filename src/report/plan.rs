@@ -42,10 +42,10 @@ pub struct PlanDocument {
     /// Items of a first run that are more than goes without a word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<u64>,
-    /// What it costs, Cdn by Cdn, where there is anything to send.
-    pub cdns: Vec<CdnCost>,
     /// By name.
     pub sets: Vec<SetDocument>,
+    /// What it costs, Cdn by Cdn, where there is anything to send.
+    pub cdns: Vec<CdnCost>,
     /// In the order of files and lines.
     pub problems: Vec<Finding>,
 }
@@ -330,12 +330,12 @@ fn document(plan: &Plan, context: &Context) -> PlanDocument {
         held_back: plan.held_back(),
         is_blocked: plan.is_blocked(),
         bootstrap: plan.bootstrap.map(|bootstrap| bootstrap.items),
-        cdns: context.cdns.clone(),
         sets: plan
             .sets
             .iter()
             .map(|set| set_document(set, context))
             .collect(),
+        cdns: context.cdns.clone(),
         problems: Finding::all(&context.problems),
     }
 }
