@@ -78,6 +78,8 @@ pub struct Driver {
     settings: Settings,
     /// As it was when requests were last looked for.
     seen_version: Option<i64>,
+    /// What the clock showed when it was last looked at.
+    seen_ms: i64,
     /// Failures of the state in a row.
     failures: u32,
 }
@@ -123,6 +125,7 @@ impl Driver {
             signals: Signals::listen().map_err(Error::Signals)?,
             settings,
             seen_version: None,
+            seen_ms: i64::MIN,
             failures: 0,
         })
     }
@@ -184,6 +187,8 @@ impl Driver {
             stop: self.stop.clone(),
         };
         self.seen_version = self.store.version().ok();
+        // Times that the pass comes to are of the clock from here on.
+        self.seen_ms = self.clock.now_ms();
         let tools = Tools {
             submitter: &mut self.submitter,
             clock: &*self.clock,
@@ -245,8 +250,12 @@ impl Driver {
     /// Waits for a reason to look again.
     async fn wait(&mut self, due_ms: Option<i64>) -> Result<Wake, Error> {
         loop {
-            let seen_ms = self.clock.now_ms();
-            let tick_ms = seen_ms + TICK_MS;
+            let now_ms = self.clock.now_ms();
+            let before_ms = std::mem::replace(&mut self.seen_ms, now_ms);
+            if leap::is_back(before_ms, now_ms) {
+                return Ok(Wake::Look);
+            }
+            let tick_ms = now_ms + TICK_MS;
             let until_ms = due_ms.map_or(tick_ms, |due_ms| due_ms.min(tick_ms));
             tokio::select! {
                 biased;
@@ -262,7 +271,6 @@ impl Driver {
             self.stay_at_home()?;
             let is_due = due_ms.is_some_and(|due_ms| due_ms <= now_ms);
             if is_due
-                || leap::is_back(seen_ms, now_ms)
                 || self.stop.is_making_way()
                 || self.has_requests()?
                 || self.submitter.forgive_new_secrets()

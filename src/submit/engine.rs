@@ -52,6 +52,8 @@ pub struct Submitter {
     /// By target and item: what looking has shown since the last report.
     pub(super) findings: BTreeMap<TargetId, BTreeMap<String, Finding>>,
     pub(super) inbox_due_ms: i64,
+    /// What the clock showed when it was last looked at.
+    pub(super) seen_ms: i64,
     done: u64,
 }
 
@@ -72,6 +74,7 @@ impl Submitter {
             verifying: Verifying::default(),
             findings: BTreeMap::new(),
             inbox_due_ms: 0,
+            seen_ms: i64::MIN,
             done: 0,
         }
     }
@@ -167,10 +170,9 @@ impl Submitter {
         observer: &mut dyn Observer,
         mut limits: Limits,
     ) -> Result<Pause, StateError> {
-        let mut seen_ms = clock.now_ms();
         loop {
             let now_ms = clock.now_ms();
-            if self.is_set_back(&mut seen_ms, now_ms) {
+            if self.is_set_back(now_ms) {
                 self.journal(store, now_ms)?;
                 return Ok(Pause::Replan);
             }

@@ -14,11 +14,11 @@ pub fn is_back(seen_ms: i64, now_ms: i64) -> bool {
 }
 
 impl Submitter {
-    /// Whether the clock was set back since it showed `seen_ms`, which is now
-    /// `now_ms`. All waits are moved with it; what else has a time, such as a
+    /// Whether the clock, which shows `now_ms`, was set back since this was last
+    /// called. All waits are moved with it; what else has a time, such as a
     /// tier, is for a new plan to say.
-    pub(super) fn is_set_back(&mut self, seen_ms: &mut i64, now_ms: i64) -> bool {
-        let before_ms = std::mem::replace(seen_ms, now_ms);
+    pub(super) fn is_set_back(&mut self, now_ms: i64) -> bool {
+        let before_ms = std::mem::replace(&mut self.seen_ms, now_ms);
         if !is_back(before_ms, now_ms) {
             return false;
         }

@@ -104,8 +104,8 @@ fn lines_of_json_name_what_they_are_and_end_with_the_summary() {
     let expanded = check(&["expand"], "url", 30);
     assert_eq!(expanded[0].1["value"], format!("{ROOT}/sku0"));
     let planned = check(&["plan"], "set", 1);
-    let set = planned.iter().find(|(name, _)| name == "set").unwrap();
-    assert_eq!(set.1["name"], "set");
+    let first = planned.iter().find(|(name, _)| name == "set").unwrap();
+    assert_eq!(first.1["name"], "set");
     check(&["validate"], "problem", 0);
     let sent = check(&["reconcile"], "cdn", 1);
     assert_eq!(sent.last().unwrap().1["accepted"], 30);
