@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use freshen::digest::Digest;
 use freshen::lookup::{AssetQuery, Query};
-use freshen::manifest::PublishState;
+use freshen::manifest::{PublishState, SearchRevision};
 use freshen::provider::dynamic_media::xml::Element;
 use freshen::provider::{
     Answer, Call, Credentials, Facts, Heard, Provider, Reason, Verdict, catalog,
@@ -310,13 +310,17 @@ pub(crate) fn queries() -> Vec<Query> {
         subfolders: true,
         types: vec!["Image".to_owned(), "SpinSet".to_owned()],
         publish_state: Some(PublishState::Marked),
-        wants_modified: true,
+        revision: Some(SearchRevision::Modified),
+    };
+    let published = AssetQuery {
+        revision: Some(SearchRevision::Published),
+        ..query.clone()
     };
     let plain = AssetQuery {
         types: Vec::new(),
         publish_state: None,
         subfolders: false,
-        wants_modified: false,
+        revision: None,
         ..query.clone()
     };
     let names = ["a & <b>".to_owned(), "lost".to_owned()];
@@ -325,6 +329,8 @@ pub(crate) fn queries() -> Vec<Query> {
         Query::Assets(plain),
         Query::Presets,
         Query::Names(names.into()),
+        Query::Assets(published),
+        Query::History("a|1".to_owned()),
     ]
 }
 

@@ -49,6 +49,7 @@ mod outages;
 mod outputs;
 mod program;
 mod properties;
+mod publications;
 mod recovery;
 mod sandbox;
 mod schemas;
