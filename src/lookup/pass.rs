@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use super::publication::{Listed, Publication, Turn};
 use super::table::{self, Cells};
 
-/// Times that reading a list takes for which its assets are asked about before
-/// it is read again: else a list that takes a poll to read would be all that is.
-const READINGS: i64 = 3;
+/// Assets that are asked about for each call that it took to read the list,
+/// before it is read again, however old it is: else reading could use up all
+/// that the budget has. The first number is for the urgent, and is a tenth of
+/// the calls for the list; the other for those merely waited for.
+const ASKED_FOR_A_CALL: [u64; 2] = [9, 1];
 
 /// The assets of a list, and those of them that are to be asked about.
 #[derive(Debug)]
@@ -23,35 +25,40 @@ pub struct Pass {
     /// Nobody has asked about this list before.
     is_first: bool,
     listed_ms: i64,
-    is_good_until_ms: i64,
+    poll_ms: u64,
+    /// Calls that reading the list took.
+    calls: u64,
+    /// Assets that were asked about.
+    asked: u64,
 }
 
 impl Pass {
-    /// A way through `assets`, whose list was read from one time to another,
-    /// in milliseconds since the epoch, and is to be read every `poll_ms`.
+    /// A way through `assets`, whose list was read at `listed_ms`, milliseconds
+    /// since the epoch, by so many calls, and is to be read every `poll_ms`.
     pub fn new(
         assets: Vec<Listed>,
         known: BTreeMap<String, Publication>,
         is_first: bool,
-        (from_ms, to_ms): (i64, i64),
+        (listed_ms, calls): (i64, u64),
         poll_ms: u64,
     ) -> Self {
-        let turn = |asset: &Listed| Turn::of(asset, known.get(&asset.handle), (poll_ms, to_ms));
+        let times = (poll_ms, listed_ms);
+        let turn = |asset: &Listed| Turn::of(asset, known.get(&asset.handle), times);
         let turns = assets.iter().enumerate();
         let mut agenda: Vec<(Turn, usize)> = turns
             .filter_map(|(index, asset)| Some((turn(asset)?, index)))
             .collect();
         agenda.sort_unstable();
-        let took_ms = to_ms.saturating_sub(from_ms).max(0);
-        let poll_ms = i64::try_from(poll_ms).unwrap_or(i64::MAX);
         Self {
             urgent: agenda.partition_point(|(turn, _)| turn.is_urgent()),
             agenda: agenda.into(),
             assets,
             known,
             is_first,
-            listed_ms: to_ms,
-            is_good_until_ms: to_ms.saturating_add(poll_ms.max(took_ms.saturating_mul(READINGS))),
+            listed_ms,
+            poll_ms,
+            calls,
+            asked: 0,
         }
     }
 
@@ -60,9 +67,34 @@ impl Pass {
         self.listed_ms
     }
 
-    /// Until when the list need not be read again, milliseconds since the epoch.
-    pub fn is_good_until_ms(&self) -> i64 {
-        self.is_good_until_ms
+    /// When the list is to be read again, milliseconds since the epoch; `None`
+    /// as long as others come first.
+    pub fn relist_ms(&self) -> Option<i64> {
+        let at_ms = self.listed_ms.saturating_add_unsigned(self.poll_ms);
+        (!self.comes_before_list()).then_some(at_ms)
+    }
+
+    /// Whether the list need not be read again yet; not so where a clock was
+    /// set back since.
+    pub fn is_good(&self, now_ms: i64) -> bool {
+        let relist_ms = self.relist_ms();
+        relist_ms.is_none_or(|at_ms| (self.listed_ms..at_ms).contains(&now_ms))
+    }
+
+    /// Whether the next asset may use up what is left of the budget: what is
+    /// merely waited for leaves something to everything else.
+    pub fn is_pressing(&self) -> bool {
+        self.is_unfinished() || self.comes_before_list()
+    }
+
+    fn comes_before_list(&self) -> bool {
+        let [urgent, waiting] = ASKED_FOR_A_CALL;
+        let for_a_call = if self.is_unfinished() {
+            urgent
+        } else {
+            waiting
+        };
+        self.next().is_some() && self.asked < self.calls.saturating_mul(for_a_call)
     }
 
     /// The asset that is to be asked about next.
@@ -130,6 +162,7 @@ impl Pass {
             return false;
         };
         self.urgent = self.urgent.saturating_sub(1);
+        self.asked += 1;
         let published = known.published;
         let before = self.known.insert(self.assets[index].handle.clone(), known);
         before.is_none_or(|before| before.published != published)
@@ -176,8 +209,8 @@ mod tests {
         let known = known
             .iter()
             .map(|(id, known)| (format!("a|{id}"), known.clone()));
-        let times = (NOW_MS, NOW_MS);
-        Pass::new(assets(all), known.collect(), is_first, times, POLL_MS)
+        let listed = (NOW_MS, 1);
+        Pass::new(assets(all), known.collect(), is_first, listed, POLL_MS)
     }
 
     /// Known as it is listed, not published, and asked about that long ago.
@@ -237,7 +270,7 @@ mod tests {
         assert_eq!(since_ms(false), NOW_MS);
         let known = Publication {
             since_ms: 7,
-            ..waiting(1_000, 1_000_000)
+            ..waiting(1_000, NOW_MS)
         };
         let pass = pass(&[("a", 1_000)], &[("a", known)], false);
         assert_eq!(pass.answered(None, NOW_MS).unwrap().since_ms, 7);
@@ -281,13 +314,25 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_slow_to_read_is_not_all_that_is_read() {
-        let until_ms = |took_ms: i64| {
-            let times = (NOW_MS - took_ms, NOW_MS);
-            let pass = Pass::new(Vec::new(), BTreeMap::new(), false, times, POLL_MS);
-            pass.is_good_until_ms() - NOW_MS
-        };
-        assert_eq!(until_ms(1), 300_000);
-        assert_eq!(until_ms(300_000), 900_000);
+    fn a_list_is_read_after_its_poll_and_never_all_that_is_asked() {
+        let day_ms = 86_400_000;
+        let ids: Vec<String> = (0..20).map(|n| format!("n{n:02}")).collect();
+        let all: Vec<(&str, i64)> = ids.iter().map(|id| (&**id, day_ms)).collect();
+        let known = all[10..]
+            .iter()
+            .map(|(id, _)| (*id, waiting(day_ms, day_ms)));
+        let mut pass = pass(&all, &known.collect::<Vec<_>>(), false);
+        let mut good_for = Vec::new();
+        while pass.next().is_some() {
+            let is_good = [0, 300_000, -1].map(|ms| pass.is_good(NOW_MS + ms));
+            good_for.push((is_good, pass.is_pressing()));
+            let known = pass.answered(None, NOW_MS).unwrap();
+            pass.take(known);
+        }
+        assert!(good_for[..9].iter().all(|it| *it == ([true; 3], true)));
+        assert_eq!(good_for[9], ([true, false, false], true), "the last urgent");
+        let rest = ([true, false, false], false);
+        assert!(good_for[10..].iter().all(|it| *it == rest), "{good_for:?}");
+        assert_eq!(pass.relist_ms(), Some(NOW_MS + 300_000));
     }
 }

@@ -235,7 +235,7 @@ mod tests {
         check(16 * POLL_MS, 2 * POLL_MS);
         check(64 * POLL_MS, 8 * POLL_MS);
         check(u64::MAX, 256 * POLL_MS);
-        assert!(256 * POLL_MS <= day_ms && 512 * POLL_MS > day_ms);
+        assert!((256 * POLL_MS..512 * POLL_MS).contains(&day_ms));
         assert_eq!(
             pause_ms(u64::MAX, 3 * day_ms),
             3 * day_ms,

@@ -105,7 +105,7 @@ impl Asker {
         let gathered = self.gather(look_up).await?;
         let now_ms = self.clock.now_ms();
         match gathered {
-            Ok(bytes) => self.record(look_up, now_ms, (Some(bytes), None)),
+            Ok((bytes, _)) => self.record(look_up, now_ms, (Some(bytes), None)),
             Err(trouble) => self.record(look_up, now_ms, (None, Some(trouble.into()))),
         }
     }
@@ -148,16 +148,17 @@ impl Asker {
         self.look_ups.forget_unwanted(&wanted.collect(), now_ms)
     }
 
-    /// All pages of the answer.
+    /// All pages of the answer, and how many calls they took.
     pub(super) async fn gather(
         &self,
         look_up: &LookUp,
-    ) -> Result<Result<Vec<u8>, Trouble>, StateError> {
+    ) -> Result<Result<(Vec<u8>, u64), Trouble>, StateError> {
         let mut asking = self.look_ups.asking(look_up.provider.target())?;
         let mut gathering = Gathering::of(&look_up.query);
-        let mut page = 1;
+        let (mut page, mut calls) = (1, 0);
         loop {
             self.spend(look_up, &mut asking).await?;
+            calls += 1;
             let next = match self.hear(look_up, &asking, (&look_up.query, page)).await {
                 Ok(Heard::Page(heard)) => gathering.take(heard),
                 Ok(Heard::Other(Verdict::Learned(facts))) if !facts.is_empty() => {
@@ -176,11 +177,11 @@ impl Asker {
                 // Where assets are asked about next, all is well after that.
                 Next::Done(bytes) if look_up.query.wants_histories() => {
                     self.look_ups.stand(look_up.provider.target(), &asking)?;
-                    return Ok(Ok(bytes));
+                    return Ok(Ok((bytes, calls)));
                 }
                 Next::Done(bytes) => {
                     self.stand_up(look_up, asking)?;
-                    return Ok(Ok(bytes));
+                    return Ok(Ok((bytes, calls)));
                 }
                 Next::Failed(message) => {
                     let wait = Wait::Poll;

@@ -66,10 +66,9 @@ fn key(look_up: &LookUp) -> (String, Digest) {
 }
 
 impl Round {
-    /// Whom to ask next, and from which part of the budget: what is merely
-    /// waited for leaves something to everything else.
+    /// Whom to ask next, and from which part of the budget.
     fn next(&self) -> Option<(&Listed, Class)> {
-        let class = if self.pass.is_unfinished() {
+        let class = if self.pass.is_pressing() {
             Class::Forced
         } else {
             Class::Planned
@@ -81,11 +80,11 @@ impl Round {
 impl Asker {
     /// Reads the list where that is too old, and asks about its assets.
     pub(super) async fn ask_histories(&self, look_up: &LookUp) -> Result<bool, StateError> {
-        let from_ms = self.clock.now_ms();
-        let is_good = |round: &mut Round| from_ms < round.pass.is_good_until_ms();
+        let now_ms = self.clock.now_ms();
+        let is_good = |round: &mut Round| round.pass.is_good(now_ms);
         if self.rounds.with(look_up, is_good) != Some(true) {
             match self.gather(look_up).await? {
-                Ok(list) => self.begin_round(look_up, &list, from_ms)?,
+                Ok((list, calls)) => self.begin_round(look_up, &list, calls)?,
                 Err(trouble) => {
                     self.rounds.end(look_up);
                     let now_ms = self.clock.now_ms();
@@ -120,7 +119,7 @@ impl Asker {
         let due = |round: &mut Round| {
             let (_, class) = round.next()?;
             let at_ms = budget(look_up, asking, now_ms).earliest_ms(class, 0, now_ms);
-            Some(at_ms.min(round.pass.is_good_until_ms()))
+            Some(round.pass.relist_ms().unwrap_or(at_ms).min(at_ms))
         };
         self.rounds.with(look_up, due).flatten()
     }
@@ -152,20 +151,14 @@ impl Asker {
         Ok(())
     }
 
-    fn begin_round(&self, look_up: &LookUp, list: &[u8], from_ms: i64) -> Result<(), StateError> {
+    fn begin_round(&self, look_up: &LookUp, list: &[u8], calls: u64) -> Result<(), StateError> {
         let assets = Listed::read_all(list);
         let handles = assets.iter().map(|asset| asset.handle.as_str()).collect();
         let now_ms = self.clock.now_ms();
         let target = look_up.provider.target();
         let known = self.look_ups.publications(target, &handles, now_ms)?;
-        let times = (from_ms, now_ms);
-        let pass = Pass::new(
-            assets,
-            known,
-            !self.has_table(look_up),
-            times,
-            look_up.poll_ms,
-        );
+        let is_first = !self.has_table(look_up);
+        let pass = Pass::new(assets, known, is_first, (now_ms, calls), look_up.poll_ms);
         self.rounds.begin(look_up, pass);
         Ok(())
     }
@@ -249,7 +242,7 @@ impl Asker {
     }
 
     /// Goes on to the next asset; the trouble comes back where it is not this
-    /// one's alone.
+    /// one's alone. What is waits for the next poll: nothing else has to.
     fn take_silence(
         &self,
         look_up: &LookUp,
@@ -273,10 +266,10 @@ impl Asker {
             if round.silent_in_a_row == MAX_SILENT {
                 return Some(trouble);
             }
-            match &mut round.silence {
-                Some((_, all)) => *all += 1,
-                None => round.silence = Some((trouble, 1)),
-            }
+            let wait = Wait::Poll;
+            let silence = round.silence.take();
+            let (first, others) = silence.unwrap_or((Trouble { wait, ..trouble }, 0));
+            round.silence = Some((first, others + 1));
             None
         });
         Ok(given_up.flatten())

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use freshen::sandbox::{Failure, Faults, Options, Rule};
 
+use crate::accounts::{Bench, NOW_MS};
 use crate::keeper::Keeper;
 use crate::lookups::{ADOPT, FOLDER, age, asked, calls, number, set, url};
 use crate::sandbox::visit;
@@ -300,4 +301,126 @@ fn an_origin_that_serves_late_what_was_published_is_mended_by_a_repeat() {
     world.wait_until("the new bytes", |world| edge(world) == "new");
     world.wait_until("the other finding", |world| finds(world, "verified"));
     assert!(world.accepted().len() > 1);
+}
+
+/// Assets of that folder, published or merely uploaded, and whoever asks about
+/// them within that rate, which keeps no time but its own.
+fn bench(count: usize, is_published: bool, rate: &str) -> Bench {
+    let spec = format!("rateLimit: {{ lookUps: {rate} }}");
+    let world = World::new(&spec);
+    for n in 0..count {
+        world.sandbox.put(&format!("n{n}"), FOLDER, "Image");
+        world.sandbox.upload(&format!("n{n}"), "old");
+        assert!(!is_published || world.sandbox.publish(&format!("n{n}")));
+    }
+    Bench::of(world, &spec, "poll: 2m, revision: lastPublished")
+}
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+
+#[test]
+fn where_the_budget_ends_it_waits_for_it_and_everything_else_comes_first() {
+    let bench = bench(5, true, "4/1h");
+    // The company's handle, the list, and two of them.
+    bench.ask();
+    assert_eq!(bench.now_ms(), NOW_MS, "nobody waited");
+    let progress = "2 of 5 assets asked when they were last published";
+    assert_eq!(bench.known(), (None, Some(progress.to_owned())));
+    assert_eq!(bench.due_in_ms(), HOUR_MS / 4);
+    bench.wait_until(NOW_MS + HOUR_MS / 4);
+    bench.ask();
+    assert_eq!(histories(&bench.world), 3);
+}
+
+#[test]
+fn one_run_waits_for_its_budget_as_long_as_revisions_may_be_wrong() {
+    let bench = bench(20, true, "4/1h");
+    assert!(bench.ask_due());
+    let (rows, failure) = bench.known();
+    assert_eq!((rows.unwrap().len(), failure), (20, None));
+    assert_eq!(histories(&bench.world), 20);
+    assert!(bench.now_ms() - NOW_MS >= 4 * HOUR_MS);
+    // Reading the list anew took some of the calls, and not most of them.
+    assert!(asked(&bench.world) <= 3, "{}", asked(&bench.world));
+}
+
+#[test]
+fn what_is_learnt_takes_effect_before_all_has_been_asked() {
+    let bench = bench(6, true, "4/1h");
+    bench.ask_due();
+    let (before, _) = bench.known();
+    bench.wait_until(bench.now_ms() + 2 * HOUR_MS);
+    for n in 0..6 {
+        publish(&bench.world, &format!("n{n}"), "new");
+    }
+    assert!(bench.ask());
+    let (rows, failure) = bench.known();
+    // The list, and three of them.
+    let (rows, before) = (rows.unwrap(), before.unwrap());
+    assert_eq!(rows.len(), 6, "the others keep what was known of them");
+    let moved = rows
+        .iter()
+        .zip(before)
+        .filter(|(row, before)| row != &before);
+    assert_eq!(moved.count(), 3);
+    let progress = "3 of 6 assets asked when they were last published";
+    assert_eq!(failure.as_deref(), Some(progress));
+}
+
+#[test]
+fn what_nobody_publishes_is_asked_about_ever_less_and_leaves_something_over() {
+    let mut bench = bench(12, false, "5/1m");
+    bench.ask_due();
+    assert_eq!(histories(&bench.world), 12);
+    for n in 0..12 {
+        bench.world.sandbox.upload(&format!("n{n}"), "new");
+    }
+    let asked_in = |bench: &Bench, hours: i64| {
+        let (until_ms, before) = (bench.now_ms() + hours * HOUR_MS, histories(&bench.world));
+        while bench.now_ms() < until_ms {
+            bench.wait_until(bench.now_ms() + bench.due_in_ms().max(1));
+            bench.ask();
+        }
+        histories(&bench.world) - before
+    };
+    let mut each_hour = vec![asked_in(&bench, 1)];
+    bench.restart();
+    bench.wait_until(bench.now_ms() + 200 * HOUR_MS);
+    each_hour.push(asked_in(&bench, 1));
+    each_hour.push(asked_in(&bench, 4));
+    assert!(each_hour[0] > 120, "{each_hour:?}");
+    assert_eq!(each_hour[1..], [12, 0], "once a day, when it is old");
+    // One that moves is asked about at once, whatever waits.
+    bench.world.sandbox.upload("n7", "new");
+    publish(&bench.world, "n9", "new");
+    bench.wait_until(bench.now_ms() + bench.due_in_ms());
+    let at_ms = bench.now_ms();
+    bench.ask();
+    assert_eq!(bench.now_ms(), at_ms);
+    let (rows, failure) = bench.known();
+    let rows = rows.unwrap();
+    let published: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.len() == 3)
+        .map(|row| &*row[0])
+        .collect();
+    assert_eq!((published, failure), (vec!["n9"], None));
+}
+
+#[test]
+fn assets_that_no_list_holds_are_forgotten_after_a_month_and_no_other() {
+    let bench = bench(3, true, "1000/1s");
+    bench.ask();
+    bench.world.sandbox.remove("n1");
+    let day_ms = 24 * HOUR_MS;
+    let rows = || number(&bench.world, "SELECT count(*) FROM publication");
+    for (days, expected) in [(20, 3), (30, 3), (32, 2)] {
+        bench.wait_until(NOW_MS + days * day_ms);
+        bench.ask_due();
+        assert_eq!(rows(), expected, "after {days} days");
+    }
+    // Nobody asked for long: that makes nothing look gone.
+    bench.wait_until(NOW_MS + 90 * day_ms);
+    bench.ask_due();
+    assert_eq!((rows(), histories(&bench.world)), (2, 3));
 }
