@@ -34,7 +34,7 @@ pub struct Asker {
 
 /// A target that is left alone, because repeating does not help.
 #[derive(Clone, Copy)]
-struct Halted {
+pub(super) struct Halted {
     since_ms: i64,
     /// Of its secrets: others are tried at once.
     secrets: Option<Digest>,
@@ -274,7 +274,7 @@ impl Asker {
     }
 
     /// Whether the target is left alone; with other secrets it no longer is.
-    fn halted(&self, provider: &dyn Provider, now_ms: i64) -> Option<Halted> {
+    pub(super) fn halted(&self, provider: &dyn Provider, now_ms: i64) -> Option<Halted> {
         let mut halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
         let halted = *halts.get(provider.target())?;
         let is_over = !(0..HALT_MS).contains(&(now_ms - halted.since_ms));

@@ -125,14 +125,15 @@ impl Asker {
     }
 
     /// Waits for the budget until all assets were asked about of which what is
-    /// known may be wrong.
+    /// known may be wrong, or nobody is to be asked any more.
     pub(super) async fn finish_round(&self, look_up: &LookUp) -> Result<bool, StateError> {
         let mut is_news = false;
-        while self
-            .rounds
-            .with(look_up, |round| round.pass.is_unfinished())
-            == Some(true)
-        {
+        let is_unfinished = |round: &mut Round| round.pass.is_unfinished();
+        while self.rounds.with(look_up, is_unfinished) == Some(true) {
+            let now_ms = self.clock.now_ms();
+            if self.halted(&*look_up.provider, now_ms).is_some() {
+                break;
+            }
             let at_ms = self.due_ms(look_up)?;
             self.clock.sleep_until(at_ms, false).await;
             is_news |= self.ask_histories(look_up).await?;

@@ -48,6 +48,8 @@ pub(crate) struct Bench {
     known: Arc<Known>,
     asker: Arc<Asker>,
     look_up: LookUp,
+    /// All there are.
+    look_ups: Vec<LookUp>,
     runtime: tokio::runtime::Runtime,
     _store: Store,
 }
@@ -95,6 +97,7 @@ impl Bench {
             known,
             asker,
             look_up: declared.look_ups[0].clone(),
+            look_ups: declared.look_ups,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -129,10 +132,19 @@ impl Bench {
 
     /// Asks all that is due, and waits for nothing but the budget.
     pub(crate) fn ask_due(&self) -> bool {
-        let look_ups = std::slice::from_ref(&self.look_up);
         self.runtime
-            .block_on(ask_due(&self.asker, look_ups))
+            .block_on(ask_due(&self.asker, &self.look_ups))
             .unwrap()
+    }
+
+    /// What a run does whose time is up.
+    pub(crate) fn break_off(&self) {
+        self.asker.break_off(&self.look_ups).unwrap();
+    }
+
+    /// What the daemon does once it has read the manifests.
+    pub(crate) fn forget_others(&self) {
+        self.asker.forget_others(&self.look_ups).unwrap();
     }
 
     pub(crate) fn now_ms(&self) -> i64 {

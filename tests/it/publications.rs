@@ -306,6 +306,11 @@ fn an_origin_that_serves_late_what_was_published_is_mended_by_a_repeat() {
 /// Assets of that folder, published or merely uploaded, and whoever asks about
 /// them within that rate, which keeps no time but its own.
 fn bench(count: usize, is_published: bool, rate: &str) -> Bench {
+    let (world, spec) = uploaded(count, is_published, rate);
+    Bench::of(world, &spec, "poll: 2m, revision: lastPublished")
+}
+
+fn uploaded(count: usize, is_published: bool, rate: &str) -> (World, String) {
     let spec = format!("rateLimit: {{ lookUps: {rate} }}");
     let world = World::new(&spec);
     for n in 0..count {
@@ -313,7 +318,7 @@ fn bench(count: usize, is_published: bool, rate: &str) -> Bench {
         world.sandbox.upload(&format!("n{n}"), "old");
         assert!(!is_published || world.sandbox.publish(&format!("n{n}")));
     }
-    Bench::of(world, &spec, "poll: 2m, revision: lastPublished")
+    (world, spec)
 }
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
@@ -333,6 +338,23 @@ fn where_the_budget_ends_it_waits_for_it_and_everything_else_comes_first() {
 }
 
 #[test]
+fn whoever_breaks_off_tells_how_far_it_was() {
+    let bench = bench(5, true, "4/4s");
+    bench.ask();
+    bench.wait_until(NOW_MS + bench.due_in_ms());
+    bench.ask();
+    assert_eq!(histories(&bench.world), 3);
+    let (_, failure) = bench.known();
+    assert!(
+        failure.unwrap().starts_with("2 of 5"),
+        "not each is worth it"
+    );
+    bench.break_off();
+    let (_, failure) = bench.known();
+    assert!(failure.unwrap().starts_with("3 of 5"));
+}
+
+#[test]
 fn one_run_waits_for_its_budget_as_long_as_revisions_may_be_wrong() {
     let bench = bench(20, true, "4/1h");
     assert!(bench.ask_due());
@@ -342,6 +364,18 @@ fn one_run_waits_for_its_budget_as_long_as_revisions_may_be_wrong() {
     assert!(bench.now_ms() - NOW_MS >= 4 * HOUR_MS);
     // Reading the list anew took some of the calls, and not most of them.
     assert!(asked(&bench.world) <= 3, "{}", asked(&bench.world));
+}
+
+#[test]
+fn lists_that_share_assets_and_wait_for_one_budget_ask_about_each_once() {
+    let (world, spec) = uploaded(10, true, "4/1h");
+    world.set(
+        "all",
+        "  assetsFrom: [{ dynamicMedia: { folder: AcmeCorp, revision: lastPublished } }]",
+    );
+    let bench = Bench::of(world, &spec, "poll: 2m, revision: lastPublished");
+    bench.ask_due();
+    assert_eq!(histories(&bench.world), 10);
 }
 
 #[test]
@@ -421,6 +455,7 @@ fn assets_that_no_list_holds_are_forgotten_after_a_month_and_no_other() {
     }
     // Nobody asked for long: that makes nothing look gone.
     bench.wait_until(NOW_MS + 90 * day_ms);
+    bench.forget_others();
     bench.ask_due();
     assert_eq!((rows(), histories(&bench.world)), (2, 3));
 }
