@@ -47,7 +47,11 @@ pub(super) fn ask(
         tokio::time::timeout(Duration::from_millis(max_time).min(LONGEST), all).await
     });
     // What was had before the time was up counts.
-    answered.unwrap_or(Ok(true)).map_err(failed_on_state)
+    let answered = answered.unwrap_or_else(|_| {
+        let broken_off = asker.break_off(&declared.look_ups);
+        broken_off.map(|()| true)
+    });
+    answered.map_err(failed_on_state)
 }
 
 /// An asker that writes into the state at `path`.

@@ -6,28 +6,36 @@
 
 mod gather;
 mod known;
+mod pass;
+mod publication;
 mod schedule;
 pub mod table;
 
 pub use gather::{Gathering, Next, Page, Row};
 pub use known::{Failure, Good, Known, Missing, Recorded, View};
+pub use pass::Pass;
+pub use publication::{Listed, Publication};
 pub use schedule::due_ms;
 
 use std::sync::Arc;
 
 use crate::digest::Digest;
-use crate::manifest::{PublishState, SearchSpec};
+use crate::manifest::{PublishState, SearchRevision, SearchSpec};
 
 /// What an account is asked. Two sets that want the same share its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
-    /// The assets of a folder: rows of id, type and, where wanted, revision.
+    /// The assets of a folder: rows of id, type and, where wanted, revision. An
+    /// account lists no publications: see [`Listed`] for what it answers then.
     Assets(AssetQuery),
     /// The image presets of the account: rows of name and definition.
     Presets,
     /// Which of these ids the account has, sorted: rows of id and type. None of
     /// them is an answer too.
     Names(Arc<[String]>),
+    /// When the asset of that handle was last published: one row of a time, or
+    /// none. No set depends on it by itself.
+    History(String),
 }
 
 /// Which assets.
@@ -41,8 +49,8 @@ pub struct AssetQuery {
     pub types: Vec<String>,
     /// Whether assets are marked for publish; `None` is either.
     pub publish_state: Option<PublishState>,
-    /// Whether it matters when an asset was last modified.
-    pub wants_modified: bool,
+    /// What is taken as each asset's revision.
+    pub revision: Option<SearchRevision>,
 }
 
 impl AssetQuery {
@@ -56,7 +64,7 @@ impl AssetQuery {
             subfolders: search.subfolders,
             types,
             publish_state: search.publish_state,
-            wants_modified: search.wants_modified,
+            revision: search.revision,
         }
     }
 }
@@ -77,7 +85,11 @@ impl Query {
                     &query.folder,
                     flag(query.subfolders),
                     state,
-                    flag(query.wants_modified),
+                    match query.revision {
+                        None => "no",
+                        Some(SearchRevision::Modified) => "yes",
+                        Some(SearchRevision::Published) => "published",
+                    },
                 ];
                 let types = query.types.iter().map(String::as_str);
                 Digest::of_parts(fixed.into_iter().chain(types).map(str::as_bytes))
@@ -87,6 +99,7 @@ impl Query {
                 let names = names.iter().map(String::as_bytes);
                 Digest::of_parts(std::iter::once(b"names".as_slice()).chain(names))
             }
+            Self::History(handle) => Digest::of_parts([b"history".as_slice(), handle.as_bytes()]),
         }
     }
 
@@ -95,12 +108,18 @@ impl Query {
         matches!(self, Self::Names(_))
     }
 
+    /// Whether its revisions are asked for one by one, after the list.
+    pub fn wants_histories(&self) -> bool {
+        matches!(self, Self::Assets(query) if query.revision == Some(SearchRevision::Published))
+    }
+
     /// What it asks for, for people.
     pub fn about(&self) -> String {
         match self {
             Self::Assets(query) => format!("the assets of `{}`", query.folder),
             Self::Presets => "the image presets".to_owned(),
             Self::Names(names) => format!("{} listed ids", names.len()),
+            Self::History(handle) => format!("the publish history of asset `{handle}`"),
         }
     }
 }

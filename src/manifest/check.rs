@@ -59,10 +59,6 @@ struct Checker<'d> {
 
 impl Checker<'_> {
     fn value(&mut self, node: &Node, shape: &Shape, field: Field<'_>) {
-        if shape.is_not_yet {
-            self.not_yet(field.key, &field.to_string());
-            return;
-        }
         let was_secret = self.is_secret;
         self.is_secret |= shape.is_secret;
         match &node.value {
@@ -85,9 +81,6 @@ impl Checker<'_> {
     fn scalar(&mut self, node: &Node, scalar: &Scalar, shape: &Shape, field: Field<'_>) {
         let text = &*scalar.text;
         match &shape.scalar {
-            Some(allowed) if allowed.not_yet.iter().any(|word| word == text) => {
-                self.not_yet(node, &format!("{field}: {text}"));
-            }
             Some(allowed) if allowed.text => self.text(node, text, allowed, field),
             Some(allowed) if allowed.integer && is_whole(scalar) => {
                 self.whole_number(node, text, allowed, field);
@@ -239,12 +232,6 @@ impl Checker<'_> {
         self.report("empty-value", place, message, Some(hint.to_owned()));
     }
 
-    fn not_yet(&mut self, node: &Node, what: &str) {
-        let message = format!("{what} is not supported yet by this version");
-        let hint = "remove it; until then, name what it would find yourself";
-        self.report("not-yet", node, message, Some(hint.to_owned()));
-    }
-
     fn wrong_kind(&mut self, node: &Node, shape: &Shape, field: Field<'_>) {
         let found = match &node.value {
             Value::Sequence(_) => "a list",
@@ -287,11 +274,8 @@ fn is_flag(scalar: &Scalar) -> bool {
 }
 
 fn tags(shapes: &[&MappingShape]) -> Vec<String> {
-    let is_offered = |shape: &&&MappingShape| !shape.fields.values().any(|field| field.is_not_yet);
-    let firsts = shapes.iter().filter(is_offered);
-    firsts
-        .filter_map(|shape| shape.required.first().cloned())
-        .collect()
+    let firsts = shapes.iter().map(|shape| shape.required.first());
+    firsts.flatten().cloned().collect()
 }
 
 fn expected(shape: &Shape) -> String {

@@ -149,8 +149,6 @@ pub struct Shape {
     pub(super) any: bool,
     /// Its text must not be shown.
     pub(super) is_secret: bool,
-    /// A later version will have this.
-    pub(super) is_not_yet: bool,
 }
 
 /// What a scalar may be.
@@ -164,8 +162,6 @@ pub(super) struct ScalarShape {
     pub(super) boolean: bool,
     pub(super) integer: bool,
     pub(super) options: Vec<String>,
-    /// Options of a later version.
-    pub(super) not_yet: Vec<String>,
     pub(super) format: Option<Format>,
     pub(super) not_empty: bool,
     pub(super) minimum: Option<u64>,
@@ -196,14 +192,13 @@ impl Shape {
             Value::Object(object) => shape.add(object),
             _ => true,
         };
-        shape.any = is_open && !shape.is_not_yet;
+        shape.any = is_open;
         shape
     }
 
     /// Adds what `schema` allows; `true` where it says nothing about kinds.
     fn add(&mut self, schema: &Map<String, Value>) -> bool {
         self.is_secret |= schema.get("writeOnly") == Some(&Value::Bool(true));
-        self.is_not_yet |= schema.contains_key("not");
         let mut is_open = true;
         for branch in branches(schema) {
             self.add(branch);
@@ -228,17 +223,9 @@ impl Shape {
         let scalar = self.scalar.get_or_insert_default();
         let listed = schema.get("enum").and_then(Value::as_array);
         let values = listed.into_iter().flatten().chain(schema.get("const"));
-        let texts: Vec<String> = values
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect();
-        if schema.contains_key("not") {
-            self.is_not_yet = false;
-            scalar.not_yet.extend(texts);
-        } else {
-            scalar.text = true;
-            scalar.options.extend(texts);
-        }
+        let texts = values.filter_map(Value::as_str).map(str::to_owned);
+        scalar.text = true;
+        scalar.options.extend(texts);
     }
 
     fn add_scalar(&mut self, kind: &str, schema: &Map<String, Value>) {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::scalar::{Formed, Poll};
-use super::spec::{PublishState, SearchSpec};
+use super::spec::{PublishState, SearchRevision, SearchSpec};
 use super::wire::{Text, texts};
 
 /// How often an account is asked, where a manifest does not say.
@@ -25,8 +25,10 @@ pub(super) struct SearchWire {
     /// Only ids of this form; `*` stands for any characters.
     name: Option<Text>,
     /// What is taken as each asset's revision; none where left out.
-    /// `lastModified` moves at the upload, before the new bytes are published:
-    /// what is sent then may fill the cache with the old ones once more.
+    /// `lastPublished` moves when new bytes can be had, and costs one question
+    /// to the account for each asset that was modified. `lastModified` moves at
+    /// the upload, before the new bytes are published: what is sent then may
+    /// fill the cache with the old ones once more.
     revision: Option<SearchRevisionWire>,
     /// How often to ask, at least a second apart; `5m` where left out.
     poll: Option<Formed<Poll>>,
@@ -45,8 +47,7 @@ enum PublishStateWire {
 enum SearchRevisionWire {
     /// Moves at the upload, which is before the new bytes are published.
     LastModified,
-    /// Not supported yet.
-    #[schemars(extend("not" = {}))]
+    /// The latest time in the asset's publish history, whatever the server.
     LastPublished,
 }
 
@@ -61,11 +62,10 @@ pub(super) fn to_spec(wire: SearchWire) -> SearchSpec {
             Some(PublishStateWire::MarkedForPublish) | None => Some(PublishState::Marked),
         },
         name: wire.name.map(String::from),
-        wants_modified: match wire.revision {
-            Some(SearchRevisionWire::LastModified) => true,
-            // The check lets no later version's value pass.
-            Some(SearchRevisionWire::LastPublished) | None => false,
-        },
+        revision: wire.revision.map(|revision| match revision {
+            SearchRevisionWire::LastModified => SearchRevision::Modified,
+            SearchRevisionWire::LastPublished => SearchRevision::Published,
+        }),
         poll_ms: wire.poll.map_or(POLL_MS, |poll| poll.0.ms),
     }
 }

@@ -252,10 +252,19 @@ pub struct SearchSpec {
     pub publish_state: Option<PublishState>,
     /// A glob over ids; only `*` is special.
     pub name: Option<String>,
-    /// Whether the time of its last change is each asset's revision.
-    pub wants_modified: bool,
+    /// What is taken as each asset's revision.
+    pub revision: Option<SearchRevision>,
     /// Milliseconds after which an answer is too old.
     pub poll_ms: u64,
+}
+
+/// `revision` of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchRevision {
+    /// When it was last modified.
+    Modified,
+    /// When it was last published.
+    Published,
 }
 
 /// `publishState` of a search.

@@ -155,26 +155,6 @@ impl From<SecretWire> for SecretRef {
     }
 }
 
-/// A field that a later version will have; its presence is an error.
-#[derive(Clone, Copy, Debug)]
-pub struct NotYet;
-
-impl JsonSchema for NotYet {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "NotYet".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "not": {} })
-    }
-}
-
-impl<'de> Deserialize<'de> for NotYet {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(de::Error::custom("not supported yet by this version"))
-    }
-}
-
 /// An image preset: its name, or its name and revision.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

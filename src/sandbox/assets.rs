@@ -76,6 +76,14 @@ struct Asset {
     kind: String,
     modified: SystemTime,
     is_marked: bool,
+    /// Every publication, the first one first.
+    published: Vec<SystemTime>,
+}
+
+impl Asset {
+    fn handle(&self) -> String {
+        format!("a|{}", self.number)
+    }
 }
 
 /// All assets of the company.
@@ -98,7 +106,7 @@ impl Assets {
     }
 
     /// An upload makes the asset where there is none, marks it for publish, and
-    /// moves its time; publishing moves nothing.
+    /// moves its time.
     pub(super) fn upload(&mut self, name: &str, now: SystemTime) {
         let (folder, kind) = match self.by_name.get(name) {
             Some(asset) => (asset.folder.clone(), asset.kind.clone()),
@@ -112,15 +120,27 @@ impl Assets {
         let folder = folder.trim_end_matches('/').to_owned();
         self.folders.insert(folder.clone());
         self.created += 1;
-        let number = self.by_name.get(name).map(|asset| asset.number);
+        let known = self.by_name.get(name);
         let asset = Asset {
-            number: number.unwrap_or(self.created),
+            number: known.map_or(self.created, |asset| asset.number),
             folder,
             kind: kind.to_owned(),
             modified: now,
             is_marked: true,
+            published: known.map_or_else(Vec::new, |asset| asset.published.clone()),
         };
         self.by_name.insert(name.to_owned(), asset);
+    }
+
+    /// Another publication in the asset's history. What else it moves nobody
+    /// outside Adobe knows.
+    pub(super) fn publish(&mut self, name: &str, moves_time: bool, now: SystemTime) {
+        if let Some(asset) = self.by_name.get_mut(name) {
+            asset.published.push(now);
+            if moves_time {
+                asset.modified = now;
+            }
+        }
     }
 
     pub(super) fn mark(&mut self, name: &str, is_marked: bool) {
@@ -161,6 +181,30 @@ impl Assets {
             "getAssetsByName",
             &content,
         ))
+    }
+
+    /// Answers `getAssetPublishHistory`.
+    pub(super) fn history(&self, request: &Request) -> Result<String, ServiceFault> {
+        let parameter = &request.parameter;
+        in_order(parameter, &["companyHandle", "assetHandle"])?;
+        let Some(handle) = parameter.text_of("assetHandle") else {
+            return Err(missing("assetHandle"));
+        };
+        let mut all = self.by_name.values();
+        let Some(asset) = all.find(|asset| asset.handle() == handle) else {
+            return Err(invalid("assetHandle"));
+        };
+        let entries = asset.published.iter().rev().map(|at| {
+            let at = Timestamp::try_from(*at).map_or_else(|_| String::new(), |it| it.to_string());
+            format!(
+                "<items><serverName>Image Server</serverName><contextName>ImageServing</contextName>\
+                 <publishFormat>Pyramid TIFF</publishFormat><lastPublished>{at}</lastPublished></items>"
+            )
+        });
+        let entries: String = entries.collect();
+        let content = format!("<pubHistoryArray>{entries}</pubHistoryArray>");
+        let operation = "getAssetPublishHistory";
+        Ok(soap::returned(&request.namespace, operation, &content))
     }
 
     /// Answers `searchAssets`.
@@ -233,7 +277,7 @@ impl Assets {
 fn item(name: &str, asset: &Asset, fields: &[String]) -> String {
     let modified = Timestamp::try_from(asset.modified)
         .map_or_else(|_| String::new(), |instant| instant.to_string());
-    let handle = format!("a|{}", asset.number);
+    let handle = asset.handle();
     let all = [
         ("assetHandle", handle.as_str()),
         ("type", &asset.kind),

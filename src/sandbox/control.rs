@@ -127,7 +127,7 @@ fn control(world: &Shared, parts: &Parts, body: &Bytes) -> Response {
             None => bad_request(&"name the asset: ?asset=ID"),
         },
         (&Method::POST, "/-/publish") => match asset(parts) {
-            Some(asset) if world.origin.publish(&asset) => StatusCode::NO_CONTENT.into_response(),
+            Some(asset) if world.publish(&asset) => StatusCode::NO_CONTENT.into_response(),
             Some(_) => (StatusCode::NOT_FOUND, "nothing was uploaded\n").into_response(),
             None => bad_request(&"name the asset: ?asset=ID"),
         },

@@ -16,6 +16,9 @@ pub struct Faults {
     pub account: Account,
     /// How far the clock of all answers is ahead, in seconds.
     pub clock_ahead_s: i64,
+    /// What is published is in its asset's history, and the origin serves it
+    /// only once this is off.
+    pub late_origin: bool,
 }
 
 /// An account that is not as it was declared.

@@ -10,6 +10,7 @@ mod control;
 mod cut;
 mod edge;
 mod faults;
+mod operations;
 mod options;
 mod origin;
 mod server;
@@ -18,6 +19,7 @@ mod world;
 
 pub use edge::Keyed;
 pub use faults::{Account, Failure, Faults, Poison, Rule};
+pub use operations::operations;
 pub use options::Options;
 pub use server::Sandbox;
 pub use world::Received;

@@ -28,6 +28,9 @@ pub struct Options {
     pub effect_delay: Duration,
     /// What one invalidated URL clears.
     pub keyed: Keyed,
+    /// Whether publishing an asset moves its `lastModified`, as uploading does:
+    /// what Adobe does is not known.
+    pub publish_modifies: bool,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             access_token: "sandbox-token".to_owned(),
             effect_delay: Duration::ZERO,
             keyed: Keyed::default(),
+            publish_modifies: false,
         }
     }
 }

@@ -46,17 +46,20 @@ impl Origin {
         self.uploaded.insert(asset.to_owned(), bytes.into());
     }
 
-    /// Whether there was something to publish.
-    pub(super) fn publish(&mut self, asset: &str) -> bool {
-        let Some(bytes) = self.uploaded.get(asset) else {
-            return false;
-        };
-        let published = Published {
-            bytes: Arc::clone(bytes),
-            at: SystemTime::now(),
-        };
-        self.published.insert(asset.to_owned(), published);
-        true
+    /// Whether there is something to publish.
+    pub(super) fn has(&self, asset: &str) -> bool {
+        self.uploaded.contains_key(asset)
+    }
+
+    /// Serves what was last uploaded, where something was.
+    pub(super) fn publish(&mut self, asset: &str) {
+        if let Some(bytes) = self.uploaded.get(asset) {
+            let published = Published {
+                bytes: Arc::clone(bytes),
+                at: SystemTime::now(),
+            };
+            self.published.insert(asset.to_owned(), published);
+        }
     }
 
     /// What the path and query of a URL yield, if published.

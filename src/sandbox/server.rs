@@ -82,7 +82,7 @@ impl Sandbox {
 
     /// Lets the origin serve what was last uploaded; `false` where nothing was.
     pub fn publish(&self, asset: &str) -> bool {
-        self.world().origin.publish(asset)
+        self.world().publish(asset)
     }
 
     /// How often the edge was visited.

@@ -1,7 +1,7 @@
 //! What the sandbox knows and does, apart from HTTP.
 #![expect(clippy::disallowed_methods, reason = "the sandbox lives in real time")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
@@ -10,6 +10,7 @@ use super::account;
 use super::assets::Assets;
 use super::edge::{Edge, Served, target_of};
 use super::faults::{Failure, Faults};
+use super::operations::perform;
 use super::options::Options;
 use super::origin::Origin;
 use super::soap::{self, Request, ServiceFault};
@@ -57,11 +58,13 @@ pub(super) enum Manner {
 /// All state, behind one lock.
 #[derive(Debug)]
 pub(super) struct World {
-    options: Options,
+    pub(super) options: Options,
     started: Instant,
     /// Added to the clock by tests, so that none has to sleep.
     pub(super) ahead: Duration,
     pub(super) origin: Origin,
+    /// Published assets that the origin does not serve yet.
+    late: BTreeSet<String>,
     pub(super) assets: Assets,
     edge: Edge,
     pub(super) faults: Faults,
@@ -80,6 +83,7 @@ impl World {
             started: Instant::now(),
             ahead: Duration::ZERO,
             origin: Origin::new(&options.root),
+            late: BTreeSet::new(),
             assets: Assets::new(&options.root),
             edge: Edge::new(options.keyed),
             faults: Faults::default(),
@@ -111,6 +115,11 @@ impl World {
     pub(super) fn visit(&mut self, target: &str) -> Option<Served> {
         let now = self.now();
         self.visits += 1;
+        if !self.faults.late_origin {
+            for asset in std::mem::take(&mut self.late) {
+                self.origin.publish(&asset);
+            }
+        }
         self.edge.get(target, &self.origin, now)
     }
 
@@ -145,7 +154,7 @@ impl World {
         }
         let done = self
             .authenticate(&request, basic)
-            .and_then(|()| self.perform(&request, &urls));
+            .and_then(|()| perform(self, &request, &urls));
         let reply = match &done {
             Ok(None) => reply(500, soap::unknown_operation(&request.operation)),
             Ok(Some(body)) => reply(200, body.clone()),
@@ -211,34 +220,12 @@ impl World {
         }
     }
 
-    /// The answer of a known operation; `None` where it is unknown.
-    fn perform(
+    /// Answers `cdnCacheInvalidation`.
+    pub(super) fn invalidate(
         &mut self,
         request: &Request,
         urls: &[String],
-    ) -> Result<Option<String>, ServiceFault> {
-        match request.operation.as_str() {
-            "checkLogin" => account::login(request, &self.options, &self.faults.account).map(Some),
-            "getCompanyInfo" => {
-                account::company(request, &self.options, &self.faults.account).map(Some)
-            }
-            "getImageFormats" => {
-                account::image_formats(request, &self.options, &self.faults.account).map(Some)
-            }
-            "cdnCacheInvalidation" => self.invalidate(request, urls).map(Some),
-            listing => {
-                let list = match listing {
-                    "searchAssets" => Assets::search,
-                    "getAssetsByName" => Assets::named,
-                    _ => return Ok(None),
-                };
-                account::of_company(request, &self.options)?;
-                list(&self.assets, request).map(Some)
-            }
-        }
-    }
-
-    fn invalidate(&mut self, request: &Request, urls: &[String]) -> Result<String, ServiceFault> {
+    ) -> Result<String, ServiceFault> {
         in_order(
             &request.parameter,
             &["companyHandle", "confirmation", "urlArray"],
@@ -275,6 +262,23 @@ impl World {
     pub(super) fn upload(&mut self, asset: &str, bytes: Vec<u8>) {
         self.assets.upload(asset, SystemTime::now() + self.ahead);
         self.origin.upload(asset, bytes);
+    }
+
+    /// Lets the origin serve what was last uploaded, which its account takes
+    /// down; `false` where nothing was.
+    pub(super) fn publish(&mut self, asset: &str) -> bool {
+        if !self.origin.has(asset) {
+            return false;
+        }
+        let now = SystemTime::now() + self.ahead;
+        let moves_time = self.options.publish_modifies;
+        self.assets.publish(asset, moves_time, now);
+        if self.faults.late_origin {
+            self.late.insert(asset.to_owned());
+        } else {
+            self.origin.publish(asset);
+        }
+        true
     }
 
     /// Puts an asset of that type into a folder.

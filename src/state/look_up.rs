@@ -13,12 +13,12 @@ use flate2::write::DeflateEncoder;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use super::records::Records;
-use super::{Result, StateError, schema, store};
+use super::{Result, StateError, publication, schema, store};
 use crate::digest::Digest;
 use crate::lookup::{Failure, Good, Recorded};
 
 /// What nobody asks for any more is kept this long, as what leaves a set is.
-const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+pub(super) const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// How asking a target stands; written back whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl LookUps {
         })
     }
 
-    /// Forgets answers that nobody has wanted for long.
+    /// Forgets answers that nobody has wanted for long, and assets that none holds.
     pub fn forget_unwanted(&self, wanted: &BTreeSet<Digest>, now_ms: i64) -> Result<()> {
         self.with(|conn| {
             let mut statement =
@@ -134,12 +134,12 @@ impl LookUps {
                 let sql = "DELETE FROM look_up WHERE query = ? AND asked_ms < ?";
                 conn.execute(sql, params![query.0, now_ms - KEPT_MS])?;
             }
-            Ok(())
+            publication::forget_unlisted(conn, now_ms)
         })
     }
 
     /// One durable transaction.
-    fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let run = || -> Result<T> {
             if !store::exists(&self.path)? {
                 let path = self.path.clone();

@@ -24,6 +24,7 @@ mod lock;
 mod look_up;
 mod observe;
 mod probe;
+mod publication;
 mod records;
 mod repeat;
 mod request;

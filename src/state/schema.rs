@@ -15,12 +15,12 @@ use crate::digest::ALGORITHM;
 pub(super) const APPLICATION: i64 = 0x6672_7368;
 
 /// Raised with every change of the tables; the file's `user_version`.
-pub(super) const FORMAT: i64 = 5;
+pub(super) const FORMAT: i64 = 6;
 
 /// What makes each format the next one, from format 1 on; a new state takes
 /// the same steps.
 pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] =
-    [FILES, COUNTED, PROBES, LOOK_UPS];
+    [FILES, COUNTED, PROBES, LOOK_UPS, PUBLICATIONS];
 
 /// From format 2 on: what files held when they were last read.
 const FILES: &str = "
@@ -95,6 +95,16 @@ CREATE TABLE look_up_target(
     target TEXT PRIMARY KEY, tats TEXT NOT NULL, facts TEXT NOT NULL,
     retry_at_ms INTEGER, attempts INTEGER NOT NULL
 ) STRICT;
+";
+
+/// From format 6 on: when assets were last published, as each was last told
+/// about, by what its account calls it.
+const PUBLICATIONS: &str = "
+CREATE TABLE publication(
+    target TEXT NOT NULL, handle TEXT NOT NULL, modified TEXT, published TEXT,
+    is_ready INTEGER NOT NULL, since_ms INTEGER NOT NULL, asked_ms INTEGER NOT NULL,
+    listed_ms INTEGER NOT NULL, PRIMARY KEY (target, handle)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Format 1. Numbers come from AUTOINCREMENT wherever something else may still name a

@@ -10,7 +10,7 @@ use crate::plan::recorded::TargetId;
 
 use super::observe::{drop_set, find_set, record_event};
 use super::records::{Records, unknown};
-use super::{Reader, Result, StateError, Store, journal, request, schema, store};
+use super::{Reader, Result, StateError, Store, journal, publication, request, schema, store};
 
 /// In this order everything is taken over by [`Store::import`], but for what is
 /// known of files, which may be those of another machine, and what accounts
@@ -192,6 +192,7 @@ fn examine(records: &Records, findings: &mut Vec<StateError>) -> Result<()> {
     note(records.suspensions().map(drop), findings)?;
     note(records.files().map(drop), findings)?;
     note(records.look_ups().map(drop), findings)?;
+    note(publication::examine(records), findings)?;
     note(records.open_batches().map(drop), findings)?;
     for ledger in numbers(conn, "SELECT id FROM ledger", findings)? {
         let ledger = crate::plan::recorded::LedgerId(ledger);

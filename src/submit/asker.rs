@@ -8,11 +8,12 @@ use tokio::task::JoinSet;
 
 use super::clock::Clock;
 use super::courier::{Courier, Delivery};
+use super::histories::Rounds;
 use crate::batch::backoff;
 use crate::batch::rate::{Budget, Class};
 use crate::batch::verdict::{Reason, Verdict};
 use crate::digest::Digest;
-use crate::lookup::{Failure, Gathering, Good, Known, Next, Recorded, due_ms, table};
+use crate::lookup::{Failure, Gathering, Good, Known, Next, Query, Recorded, due_ms, table};
 use crate::manifest::RateLimit;
 use crate::provider::{Heard, LookUp, Provider};
 use crate::state::{Asking, LookUps, StateError};
@@ -23,28 +24,30 @@ const HALT_MS: i64 = 15 * 60 * 1000;
 /// Asks accounts.
 pub struct Asker {
     courier: Arc<Courier>,
-    clock: Arc<dyn Clock>,
-    look_ups: LookUps,
-    known: Arc<Known>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) look_ups: LookUps,
+    pub(super) known: Arc<Known>,
     halts: Mutex<BTreeMap<String, Halted>>,
+    /// Assets that are being asked about one by one.
+    pub(super) rounds: Rounds,
 }
 
 /// A target that is left alone, because repeating does not help.
 #[derive(Clone, Copy)]
-struct Halted {
+pub(super) struct Halted {
     since_ms: i64,
     /// Of its secrets: others are tried at once.
     secrets: Option<Digest>,
 }
 
 /// What came of asking, apart from a table.
-struct Trouble {
-    message: String,
+pub(super) struct Trouble {
+    pub(super) message: String,
     /// Until when its target is to be left alone.
-    wait: Wait,
+    pub(super) wait: Wait,
 }
 
-enum Wait {
+pub(super) enum Wait {
     /// Until the next regular time.
     Poll,
     /// For as long as it said, where it did.
@@ -68,6 +71,7 @@ impl Asker {
             look_ups,
             known,
             halts: Mutex::default(),
+            rounds: Rounds::default(),
         }
     }
 
@@ -80,47 +84,57 @@ impl Asker {
             return Ok(halted.since_ms + HALT_MS);
         }
         let asking = self.look_ups.asking(target)?;
-        let view = self.known.view();
-        let recorded = view.find(target, look_up.query.digest());
         // A longer wait than this is one of a clock that was set back since.
         let latest_ms = now_ms.saturating_add_unsigned(backoff::LONGEST_TOLD_MS);
         let retry_at_ms = asking.retry_at_ms.filter(|at_ms| *at_ms <= latest_ms);
+        if let Some(at_ms) = self.round_due_ms(look_up, &asking) {
+            return Ok(at_ms.max(retry_at_ms.unwrap_or(at_ms)));
+        }
+        let view = self.known.view();
+        let recorded = view.find(target, look_up.query.digest());
         Ok(due_ms(look_up.poll_ms, recorded, retry_at_ms, now_ms))
     }
 
-    /// Asks, once, to the end; whether what sets are expanded from is another
-    /// now.
+    /// Asks, once, to the end; or, where assets are asked about one by one, as
+    /// far as the budget goes at once. Whether what sets are expanded from is
+    /// another now.
     pub async fn ask(&self, look_up: &LookUp) -> Result<bool, StateError> {
-        let target = look_up.provider.target();
-        let query = look_up.query.digest();
+        if look_up.query.wants_histories() {
+            return self.ask_histories(look_up).await;
+        }
         let gathered = self.gather(look_up).await?;
         let now_ms = self.clock.now_ms();
+        match gathered {
+            Ok((bytes, _)) => self.record(look_up, now_ms, (Some(bytes), None)),
+            Err(trouble) => self.record(look_up, now_ms, (None, Some(trouble.into()))),
+        }
+    }
+
+    /// Takes down what has come of a query at `asked_ms`; whether it is news.
+    /// Without a table the last good one stays in force.
+    pub(super) fn record(
+        &self,
+        look_up: &LookUp,
+        asked_ms: i64,
+        (bytes, failure): (Option<Vec<u8>>, Option<Failure>),
+    ) -> Result<bool, StateError> {
+        let target = look_up.provider.target();
+        let query = look_up.query.digest();
         let before = self.known.view().find(target, query).cloned();
-        let good = before.as_ref().and_then(|before| before.good.clone());
-        let mut recorded = Recorded {
+        let good = bytes.map(|bytes| Good {
+            digest: Digest::of(&bytes),
+            rows: table::count(&bytes),
+            bytes: bytes.into(),
+            answered_ms: asked_ms,
+        });
+        let recorded = Recorded {
             target: target.to_owned(),
             query,
             about: look_up.query.about(),
-            good,
-            asked_ms: now_ms,
-            failure: None,
+            good: good.or_else(|| before.as_ref()?.good.clone()),
+            asked_ms,
+            failure,
         };
-        match gathered {
-            Ok(bytes) => {
-                recorded.good = Some(Good {
-                    digest: Digest::of(&bytes),
-                    rows: table::count(&bytes),
-                    bytes: bytes.into(),
-                    answered_ms: now_ms,
-                });
-            }
-            Err(trouble) => {
-                recorded.failure = Some(Failure {
-                    message: trouble.message,
-                    may_pass: !matches!(trouble.wait, Wait::Poll),
-                });
-            }
-        }
         self.look_ups.record(&recorded)?;
         let is_news = before.is_none_or(|before| before.digest() != recorded.digest());
         self.known.update(recorded);
@@ -134,36 +148,45 @@ impl Asker {
         self.look_ups.forget_unwanted(&wanted.collect(), now_ms)
     }
 
-    /// All pages of the answer.
-    async fn gather(&self, look_up: &LookUp) -> Result<Result<Vec<u8>, Trouble>, StateError> {
-        let target = look_up.provider.target();
-        let mut asking = self.look_ups.asking(target)?;
+    /// All pages of the answer, and how many calls they took.
+    pub(super) async fn gather(
+        &self,
+        look_up: &LookUp,
+    ) -> Result<Result<(Vec<u8>, u64), Trouble>, StateError> {
+        let mut asking = self.look_ups.asking(look_up.provider.target())?;
         let mut gathering = Gathering::of(&look_up.query);
-        let mut page = 1;
+        let (mut page, mut calls) = (1, 0);
         loop {
             self.spend(look_up, &mut asking).await?;
-            let next = match self.hear(look_up, &asking, page).await {
+            calls += 1;
+            let next = match self.hear(look_up, &asking, (&look_up.query, page)).await {
                 Ok(Heard::Page(heard)) => gathering.take(heard),
                 Ok(Heard::Other(Verdict::Learned(facts))) if !facts.is_empty() => {
                     asking.facts.extend(facts);
                     Next::Ask(page)
                 }
                 Ok(Heard::Other(verdict)) => {
-                    return self.stand_down(look_up, asking, judge(verdict));
+                    return self.stand_down(look_up, asking, judge(verdict)).map(Err);
                 }
-                Err(delivery) => return self.stand_down(look_up, asking, missed(delivery)),
+                Err(delivery) => {
+                    return self.stand_down(look_up, asking, missed(delivery)).map(Err);
+                }
             };
             match next {
                 Next::Ask(number) => page = number,
+                // Where assets are asked about next, all is well after that.
+                Next::Done(bytes) if look_up.query.wants_histories() => {
+                    self.look_ups.stand(look_up.provider.target(), &asking)?;
+                    return Ok(Ok((bytes, calls)));
+                }
                 Next::Done(bytes) => {
-                    asking.retry_at_ms = None;
-                    asking.attempts = 0;
-                    self.look_ups.stand(target, &asking)?;
-                    return Ok(Ok(bytes));
+                    self.stand_up(look_up, asking)?;
+                    return Ok(Ok((bytes, calls)));
                 }
                 Next::Failed(message) => {
                     let wait = Wait::Poll;
-                    return self.stand_down(look_up, asking, Trouble { message, wait });
+                    let trouble = Trouble { message, wait };
+                    return self.stand_down(look_up, asking, trouble).map(Err);
                 }
             }
         }
@@ -171,41 +194,62 @@ impl Asker {
 
     /// Waits for the budget, and debits it before anything is sent.
     async fn spend(&self, look_up: &LookUp, asking: &mut Asking) -> Result<(), StateError> {
-        let rate = RateLimit {
-            requests: look_up.rate.clone(),
-            urls: Vec::new(),
-        };
         loop {
-            let now_ms = self.clock.now_ms();
-            let mut budget = Budget::new(&rate, &asking.tats, now_ms);
-            let at_ms = budget.earliest_ms(Class::Forced, 0, now_ms);
-            if at_ms <= now_ms {
-                budget.debit(0, now_ms);
-                asking.tats = budget.arrivals();
-                return self.look_ups.stand(look_up.provider.target(), asking);
+            match self.spend_at_once(look_up, asking, Class::Forced)? {
+                None => return Ok(()),
+                Some(at_ms) => self.clock.sleep_until(at_ms, false).await,
             }
-            self.clock.sleep_until(at_ms, false).await;
         }
     }
 
-    async fn hear(&self, look_up: &LookUp, asking: &Asking, page: u32) -> Result<Heard, Delivery> {
+    /// Debits the budget before anything is sent; else when that can be done.
+    pub(super) fn spend_at_once(
+        &self,
+        look_up: &LookUp,
+        asking: &mut Asking,
+        class: Class,
+    ) -> Result<Option<i64>, StateError> {
+        let now_ms = self.clock.now_ms();
+        let mut budget = budget(look_up, asking, now_ms);
+        let at_ms = budget.earliest_ms(class, 0, now_ms);
+        if at_ms > now_ms {
+            return Ok(Some(at_ms));
+        }
+        budget.debit(0, now_ms);
+        asking.tats = budget.arrivals();
+        self.look_ups.stand(look_up.provider.target(), asking)?;
+        Ok(None)
+    }
+
+    pub(super) async fn hear(
+        &self,
+        look_up: &LookUp,
+        asking: &Asking,
+        asked: (&Query, u32),
+    ) -> Result<Heard, Delivery> {
         let provider = &*look_up.provider;
         let Some(library) = provider.library() else {
             return Err(Delivery::Lost("the CDN lists no assets".to_owned()));
         };
-        let asked = (&look_up.query, page);
         self.courier
             .ask(provider, library, &asking.facts, asked)
             .await
     }
 
+    /// Takes down that all is well with the target.
+    pub(super) fn stand_up(&self, look_up: &LookUp, mut asking: Asking) -> Result<(), StateError> {
+        asking.retry_at_ms = None;
+        asking.attempts = 0;
+        self.look_ups.stand(look_up.provider.target(), &asking)
+    }
+
     /// Takes down until when the target is to be left alone.
-    fn stand_down(
+    pub(super) fn stand_down(
         &self,
         look_up: &LookUp,
         mut asking: Asking,
         trouble: Trouble,
-    ) -> Result<Result<Vec<u8>, Trouble>, StateError> {
+    ) -> Result<Trouble, StateError> {
         let now_ms = self.clock.now_ms();
         let wait_ms = match trouble.wait {
             Wait::Poll => None,
@@ -226,11 +270,11 @@ impl Asker {
         };
         asking.retry_at_ms = wait_ms.map(|wait_ms| now_ms.saturating_add_unsigned(wait_ms));
         self.look_ups.stand(look_up.provider.target(), &asking)?;
-        Ok(Err(trouble))
+        Ok(trouble)
     }
 
     /// Whether the target is left alone; with other secrets it no longer is.
-    fn halted(&self, provider: &dyn Provider, now_ms: i64) -> Option<Halted> {
+    pub(super) fn halted(&self, provider: &dyn Provider, now_ms: i64) -> Option<Halted> {
         let mut halts = self.halts.lock().unwrap_or_else(PoisonError::into_inner);
         let halted = *halts.get(provider.target())?;
         let is_over = !(0..HALT_MS).contains(&(now_ms - halted.since_ms));
@@ -254,10 +298,13 @@ pub async fn ask_due(asker: &Arc<Asker>, look_ups: &[LookUp]) -> Result<bool, St
         let asker = Arc::clone(asker);
         tasks.spawn(async move {
             let mut is_news = false;
-            for look_up in look_ups {
-                if asker.due_ms(&look_up)? <= asker.clock.now_ms() {
-                    is_news |= asker.ask(&look_up).await?;
+            for look_up in &look_ups {
+                if asker.due_ms(look_up)? <= asker.clock.now_ms() {
+                    is_news |= asker.ask(look_up).await?;
                 }
+            }
+            for look_up in &look_ups {
+                is_news |= asker.finish_round(look_up).await?;
             }
             Ok::<bool, StateError>(is_news)
         });
@@ -270,8 +317,26 @@ pub async fn ask_due(asker: &Arc<Asker>, look_ups: &[LookUp]) -> Result<bool, St
     Ok(is_news)
 }
 
+/// What is left to ask with.
+pub(super) fn budget(look_up: &LookUp, asking: &Asking, now_ms: i64) -> Budget {
+    let rate = RateLimit {
+        requests: look_up.rate.clone(),
+        urls: Vec::new(),
+    };
+    Budget::new(&rate, &asking.tats, now_ms)
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self {
+            may_pass: !matches!(trouble.wait, Wait::Poll),
+            message: trouble.message,
+        }
+    }
+}
+
 /// What a verdict that is no page means for asking.
-fn judge(verdict: Verdict) -> Trouble {
+pub(super) fn judge(verdict: Verdict) -> Trouble {
     let (reason, wait) = match verdict {
         Verdict::Throttled { after_ms, reason } => (reason, Wait::Throttled(after_ms)),
         Verdict::Transient(reason) => (reason, Wait::BackOff),
@@ -292,7 +357,7 @@ fn judge(verdict: Verdict) -> Trouble {
 }
 
 /// What a call without an answer means for asking; it can be made again.
-fn missed(delivery: Delivery) -> Trouble {
+pub(super) fn missed(delivery: Delivery) -> Trouble {
     let (message, wait) = match delivery {
         Delivery::Verdict(verdict) => return judge(verdict),
         Delivery::Lost(message) => (message, Wait::BackOff),

@@ -8,6 +8,7 @@ pub mod engine;
 pub mod fetch;
 mod flight;
 mod halts;
+mod histories;
 pub mod leap;
 pub mod limits;
 pub mod lookout;

@@ -70,6 +70,13 @@ def main(wsdl, endpoint, user, password, good, poisoned):
         found = found if isinstance(found, list) else found.items
         return [(item.name, item.type) for item in found]
 
+    def history(handle):
+        told = service.getAssetPublishHistory(
+            companyHandle="c|6", assetHandle=handle, _soapheaders=header
+        )
+        told = told.items if hasattr(told, "items") else told or []
+        return [(item.serverName, item.contextName, item.publishFormat) for item in told]
+
     show("company", company)
     show("company by handle", named_company)
     show("login", lambda: login(password))
@@ -78,6 +85,9 @@ def main(wsdl, endpoint, user, password, good, poisoned):
     show("presets of another company", lambda: presets("c|7"))
     show("search", search)
     show("named", named)
+    show("history", lambda: history("a|2"))
+    show("history of none", lambda: history("a|1"))
+    show("history of nothing", lambda: history("a|9"))
     show("good", lambda: invalidate([good], header))
     show("poisoned", lambda: invalidate([good, poisoned], header))
     show("wrong password", lambda: invalidate([good], wrong))

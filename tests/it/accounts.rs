@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use freshen::declare::{Options, declare};
 use freshen::load::scan;
-use freshen::lookup::{Known, Missing};
+use freshen::lookup::{Known, Missing, table};
 use freshen::provider::LookUp;
 use freshen::sandbox::{self, Failure};
 use freshen::state::{Holder, LookUps, Store};
-use freshen::submit::asker::Asker;
+use freshen::submit::asker::{Asker, ask_due};
 use freshen::submit::clock::Clock;
 use freshen::submit::courier::Courier;
 use freshen::submit::transport::{Patience, Transport};
 
 use crate::world::World;
 
-const NOW_MS: i64 = 1_800_000_000_000;
+pub(crate) const NOW_MS: i64 = 1_800_000_000_000;
 
 /// Time passes only where somebody waits for it.
 struct Invented(AtomicI64);
@@ -42,12 +42,14 @@ impl Clock for Invented {
 }
 
 /// A set whose assets are listed, and whoever asks for them.
-struct Bench {
-    world: World,
+pub(crate) struct Bench {
+    pub(crate) world: World,
     clock: Arc<Invented>,
     known: Arc<Known>,
     asker: Arc<Asker>,
     look_up: LookUp,
+    /// All there are.
+    look_ups: Vec<LookUp>,
     runtime: tokio::runtime::Runtime,
     _store: Store,
 }
@@ -56,6 +58,11 @@ impl Bench {
     fn new(spec: &str) -> Self {
         let world = World::new(spec);
         world.sandbox.put("a", "AcmeCorp/Spring", "Image");
+        Self::of(world, spec, "poll: 2m")
+    }
+
+    /// Of what is in the folder `AcmeCorp/Spring` of that world.
+    pub(crate) fn of(world: World, spec: &str, search: &str) -> Self {
         let secrets = sandbox::Options::default();
         world.write("user", &secrets.user);
         world.write("password", &secrets.password);
@@ -66,7 +73,7 @@ impl Bench {
         world.write("manifests/cdn.yaml", &cdn);
         world.set(
             "spring",
-            "  assetsFrom: [{ dynamicMedia: { folder: AcmeCorp/Spring, poll: 2m } }]",
+            &format!("  assetsFrom: [{{ dynamicMedia: {{ folder: AcmeCorp/Spring, {search} }} }}]"),
         );
         let known = Arc::new(Known::new(Missing::Fails, Vec::new));
         let options = Options {
@@ -90,6 +97,7 @@ impl Bench {
             known,
             asker,
             look_up: declared.look_ups[0].clone(),
+            look_ups: declared.look_ups,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -108,22 +116,54 @@ impl Bench {
     }
 
     /// Another process, which knows only what the state does.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.asker = Self::asker(&self.world, &self.clock, &self.known);
     }
 
-    fn ask(&self) -> bool {
+    pub(crate) fn ask(&self) -> bool {
         self.runtime
             .block_on(self.asker.ask(&self.look_up))
             .unwrap()
     }
 
-    fn wait_until(&self, at_ms: i64) {
+    pub(crate) fn wait_until(&self, at_ms: i64) {
         self.clock.0.store(at_ms, Ordering::SeqCst);
     }
 
+    /// Asks all that is due, and waits for nothing but the budget.
+    pub(crate) fn ask_due(&self) -> bool {
+        self.runtime
+            .block_on(ask_due(&self.asker, &self.look_ups))
+            .unwrap()
+    }
+
+    /// What a run does whose time is up.
+    pub(crate) fn break_off(&self) {
+        self.asker.break_off(&self.look_ups).unwrap();
+    }
+
+    /// What the daemon does once it has read the manifests.
+    pub(crate) fn forget_others(&self) {
+        self.asker.forget_others(&self.look_ups).unwrap();
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// What is known: the rows of the table, and what is wrong.
+    pub(crate) fn known(&self) -> (Option<Vec<table::Cells>>, Option<String>) {
+        let target = self.look_up.provider.target();
+        let view = self.known.view();
+        let recorded = view.find(target, self.look_up.query.digest()).unwrap();
+        let good = recorded.good.as_ref();
+        let rows = good.map(|good| table::rows(&good.bytes).collect());
+        let failure = recorded.failure.as_ref();
+        (rows, failure.map(|failure| failure.message.clone()))
+    }
+
     /// Milliseconds until it is due, from now on.
-    fn due_in_ms(&self) -> i64 {
+    pub(crate) fn due_in_ms(&self) -> i64 {
         self.asker.due_ms(&self.look_up).unwrap() - self.clock.now_ms()
     }
 }

@@ -19,7 +19,6 @@
 //! - files: bad rows (partial, and strict), a column that is not there;
 //! - size: `--max-expansion`, budgets of the parser;
 //! - secrets: inline, unset, unreadable, a host that is not allowed;
-//! - not yet: `revision: lastPublished`;
 //! - look-ups: see `lookups`.
 //!
 //! Two cannot be provoked while `dynamicMedia` is the only provider, and have
@@ -570,12 +569,12 @@ fn s2_errors_of_shape_name_line_and_cure() {
             ],
         ),
         case(
-            "s2_asset_source_not_yet",
-            "  assetsFrom: [{ dynamicMedia: { folder: a, revision: lastPublished } }]\n",
+            "s2_asset_source_revision",
+            "  assetsFrom: [{ dynamicMedia: { folder: a, revision: lastPublishd } }]\n",
             &[
-                "lastPublished is not supported yet by this version",
+                "`revision` must be `lastModified` or `lastPublished`",
                 "manifests/bad.yaml:6:55",
-                "remove it",
+                "did you mean `lastPublished`?",
             ],
         ),
         case(

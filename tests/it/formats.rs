@@ -9,6 +9,7 @@ use crate::world::{World, items};
 /// Makes a state one of format 2: no account is asked, nothing is looked at, and
 /// nobody knows who asked for what.
 const FORMAT_2: &str = "
+    DROP TABLE publication;
     DROP TABLE look_up;
     DROP TABLE look_up_target;
     DROP TABLE probe;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use freshen::digest::Digest;
 use freshen::lookup::{AssetQuery, Query};
-use freshen::manifest::PublishState;
+use freshen::manifest::{PublishState, SearchRevision};
 use freshen::provider::dynamic_media::xml::Element;
 use freshen::provider::{
     Answer, Call, Credentials, Facts, Heard, Provider, Reason, Verdict, catalog,
@@ -310,13 +310,17 @@ pub(crate) fn queries() -> Vec<Query> {
         subfolders: true,
         types: vec!["Image".to_owned(), "SpinSet".to_owned()],
         publish_state: Some(PublishState::Marked),
-        wants_modified: true,
+        revision: Some(SearchRevision::Modified),
+    };
+    let published = AssetQuery {
+        revision: Some(SearchRevision::Published),
+        ..query.clone()
     };
     let plain = AssetQuery {
         types: Vec::new(),
         publish_state: None,
         subfolders: false,
-        wants_modified: false,
+        revision: None,
         ..query.clone()
     };
     let names = ["a & <b>".to_owned(), "lost".to_owned()];
@@ -325,6 +329,8 @@ pub(crate) fn queries() -> Vec<Query> {
         Query::Assets(plain),
         Query::Presets,
         Query::Names(names.into()),
+        Query::Assets(published),
+        Query::History("a|1".to_owned()),
     ]
 }
 
@@ -377,10 +383,15 @@ fn requests_validate_against_adobes_own_schemas_where_they_are_here() {
 
 /// An answer to `searchAssets` with this inside, under that status.
 fn listing(status: u16, content: &str) -> Answer {
+    returned("searchAssets", status, content)
+}
+
+/// An answer to that operation with this inside, under that status.
+fn returned(operation: &str, status: u16, content: &str) -> Answer {
     let namespace = "http://www.scene7.com/IpsApi/xsd/2014-04-03";
     let body = format!(
         "<e:Envelope xmlns:e='http://schemas.xmlsoap.org/soap/envelope/'><e:Body>\
-         <searchAssetsReturn xmlns='{namespace}'>{content}</searchAssetsReturn></e:Body></e:Envelope>"
+         <{operation}Return xmlns='{namespace}'>{content}</{operation}Return></e:Body></e:Envelope>"
     );
     Answer {
         status,
@@ -389,25 +400,25 @@ fn listing(status: u16, content: &str) -> Answer {
     }
 }
 
-#[test]
-fn a_list_of_assets_is_believed_only_where_all_of_it_is_understood() {
+/// What a page comes to in the answer to `query`.
+fn heard(query: &Query, answer: &Answer) -> String {
     let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");
     let secrets = credentials("ci@acme.com", "hunter2");
-    let query = &queries()[0];
-    let read = |answer: &Answer| {
-        let heard = provider
-            .library()
-            .unwrap()
-            .read((query, 1), answer, &secrets);
-        match heard {
-            Heard::Page(page) => {
-                let cells = page.rows.into_iter().map(|row| row.cells.join(" "));
-                let cells: Vec<String> = cells.collect();
-                format!("{:?} {cells:?}", page.total)
-            }
-            Heard::Other(verdict) => told(&verdict),
+    let library = provider.library().unwrap();
+    match library.read((query, 1), answer, &secrets) {
+        Heard::Page(page) => {
+            let cells = page.rows.into_iter().map(|row| row.cells.join(" "));
+            let cells: Vec<String> = cells.collect();
+            format!("{:?} {cells:?}", page.total)
         }
-    };
+        Heard::Other(verdict) => told(&verdict),
+    }
+}
+
+#[test]
+fn a_list_of_assets_is_believed_only_where_all_of_it_is_understood() {
+    let query = &queries()[0];
+    let read = |answer: &Answer| heard(query, answer);
     let asset = |modified: &str| {
         format!(
             "<items><assetHandle>a|1</assetHandle><type>Image</type><name>a</name>{modified}</items>"
@@ -440,6 +451,69 @@ fn a_list_of_assets_is_believed_only_where_all_of_it_is_understood() {
     assert!(read(&listing(429, &good)).starts_with("throttled: HTTP 429"));
     let fault = answers("hunter2 is wrong").into_iter().next().unwrap();
     assert_eq!(read(&fault), "transient: SOAP fault Server: *** is wrong");
+}
+
+#[test]
+fn the_latest_publication_counts_wherever_it_was_and_however_it_is_told() {
+    let query = Query::History("a|1".to_owned());
+    let entry = |time: &str| {
+        format!(
+            "<items><serverName>s</serverName><contextName>c</contextName>\
+             <lastPublished>{time}</lastPublished></items>"
+        )
+    };
+    let check = |entries: &str, expected: &str| {
+        let content = format!("<pubHistoryArray>{entries}</pubHistoryArray>");
+        let answer = returned("getAssetPublishHistory", 200, &content);
+        assert_eq!(heard(&query, &answer), expected, "{entries}");
+    };
+    let times = [
+        "2026-11-22T10:00:00Z",
+        "2026-11-22T03:00:00.500-08:00",
+        "2026-11-22T10:30:00Z",
+    ];
+    let entries: String = times.map(entry).concat();
+    check(&entries, r#"None ["2026-11-22T11:00:00.5Z"]"#);
+    let zoneless = entry("2026-11-22T10:00:00.250");
+    check(&zoneless, r#"None ["2026-11-22T10:00:00.25Z"]"#);
+    check("", "None []");
+    let odd = "not understood: HTTP 200: a publication without a time";
+    let rest = entry(times[0]);
+    check(&format!("{rest}{}", entry("yesterday")), odd);
+    check(&format!("{rest}{}", entry("")), odd);
+    check("<items><serverName>s</serverName></items>", odd);
+    let none = returned("getAssetPublishHistory", 200, "");
+    assert_eq!(
+        heard(&query, &none),
+        "not understood: HTTP 200: the answer holds no publish history"
+    );
+}
+
+#[test]
+fn a_list_to_ask_histories_from_holds_what_it_takes_to_ask() {
+    let Some(query) = queries().into_iter().find(Query::wants_histories) else {
+        unreachable!("there is one");
+    };
+    let check = |fields: &str, expected: &str| {
+        let content = format!(
+            "<assetArray><items>{fields}<type>Image</type><name>a</name></items></assetArray>"
+        );
+        assert_eq!(heard(&query, &listing(200, &content)), expected, "{fields}");
+    };
+    let handle = "<assetHandle>a|1</assetHandle>";
+    let modified = "<lastModified>2026-11-22T02:00:00-08:00</lastModified>";
+    let ready = |text: &str| format!("<readyForPublish>{text}</readyForPublish>");
+    let listed = r#"None ["a Image 2026-11-22T10:00:00Z ready a|1"]"#;
+    check(&format!("{handle}{modified}"), listed);
+    check(&format!("{handle}{modified}{}", ready("true")), listed);
+    let unready = listed.replace("ready", "");
+    check(&format!("{handle}{modified}{}", ready("false")), &unready);
+    let odd = |what: &str| format!("not understood: HTTP 200: {what}");
+    check(modified, &odd("an asset without its handle"));
+    check(handle, &odd("an asset without `lastModified`"));
+    let other = "<lastModified>today</lastModified>";
+    let odd = odd("a `lastModified` that is no time");
+    check(&format!("{handle}{other}"), &odd);
 }
 
 #[test]

@@ -7,10 +7,10 @@ use crate::keeper::Keeper;
 use crate::since::{commit, git};
 use crate::world::{ROOT, World, items};
 
-const FOLDER: &str = "AcmeCorp/Spring";
+pub(crate) const FOLDER: &str = "AcmeCorp/Spring";
 
 /// A set of whatever that folder holds.
-fn set(world: &World, search: &str) {
+pub(crate) fn set(world: &World, search: &str) {
     world.set(
         "spring",
         &format!("  assetsFrom: [{{ dynamicMedia: {{ folder: {FOLDER}{search} }} }}]"),
@@ -27,16 +27,19 @@ fn spring(search: &str) -> World {
     world
 }
 
-fn url(asset: &str) -> String {
+pub(crate) fn url(asset: &str) -> String {
     format!("{ROOT}/{asset}")
 }
 
 /// How often the account was asked for assets.
-fn asked(world: &World) -> usize {
+pub(crate) fn asked(world: &World) -> usize {
+    calls(world, "searchAssets")
+}
+
+/// How often an operation was called.
+pub(crate) fn calls(world: &World, operation: &str) -> usize {
     let calls = world.sandbox.calls().into_iter();
-    calls
-        .filter(|call| call.operation == "searchAssets")
-        .count()
+    calls.filter(|call| call.operation == operation).count()
 }
 
 fn fail(world: &World, failure: Failure, times: Option<u32>) {
@@ -51,17 +54,18 @@ fn fail(world: &World, failure: Failure, times: Option<u32>) {
 }
 
 /// The one statement's only number, in the state.
-fn number(world: &World, sql: &str) -> i64 {
+pub(crate) fn number(world: &World, sql: &str) -> i64 {
     let path = world.folder().join("freshen.db");
     let state = rusqlite::Connection::open(path).unwrap();
     state.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 /// Makes every answer too old.
-fn age(world: &World) {
+pub(crate) fn age(world: &World) {
     let path = world.folder().join("freshen.db");
     let state = rusqlite::Connection::open(path).unwrap();
-    let sql = "UPDATE look_up SET asked_ms = 0; UPDATE look_up_target SET retry_at_ms = NULL";
+    let sql = "UPDATE look_up SET asked_ms = 0; UPDATE look_up_target SET retry_at_ms = NULL;
+        UPDATE publication SET asked_ms = asked_ms - 3600000";
     state.execute_batch(sql).unwrap();
 }
 
@@ -286,13 +290,12 @@ fn a_set_that_was_left_out_at_the_commit_does_not_look_new() {
 }
 
 #[test]
-fn last_published_is_not_supported_yet_and_says_so() {
-    let world = spring(", revision: lastPublished");
+fn a_revision_that_no_account_tells_is_refused_with_those_that_it_does() {
+    let world = spring(", revision: lastPublishd");
     let said = world.ends(4, &["validate"]);
-    assert!(
-        said.contains("lastPublished is not supported yet"),
-        "{said}"
-    );
+    let words = "`revision` must be `lastModified` or `lastPublished`";
+    assert!(said.contains(words), "{said}");
+    assert!(said.contains("did you mean `lastPublished`?"), "{said}");
 }
 
 /// A set of one asset with its presets, as the account defines them.
@@ -430,7 +433,7 @@ fn a_check_that_fails_stops_nothing() {
     assert_eq!(world.accepted(), [[url("a")]]);
 }
 
-const ADOPT: [&str; 2] = ["--bootstrap", "adopt"];
+pub(crate) const ADOPT: [&str; 2] = ["--bootstrap", "adopt"];
 
 #[test]
 fn a_new_asset_is_sent_by_the_daemon_without_any_edit() {

@@ -50,6 +50,7 @@ mod outages;
 mod outputs;
 mod program;
 mod properties;
+mod publications;
 mod recovery;
 mod sandbox;
 mod schemas;

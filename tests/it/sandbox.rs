@@ -1,5 +1,6 @@
 //! The sandbox, driven by our own transport and by a stock SOAP client.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use freshen::provider::{Answer, Call, Facts, Verdict};
-use freshen::sandbox::{Account, Failure, Faults, Keyed, Options, Sandbox};
+use freshen::sandbox::{Account, Failure, Faults, Keyed, Options, Sandbox, operations};
 use freshen::submit::transport::{Fault, FaultKind, Patience, Transport};
 
 use crate::aloud::say;
@@ -104,6 +105,8 @@ fn its_answers_validate_against_the_contract() {
         validate(&send(&look_up).unwrap().body);
     }
     sandbox.put("a & <b>", "AcmeCorp/Spring & <Co>", "Image");
+    sandbox.upload("a & <b>", "bytes");
+    assert!(sandbox.publish("a & <b>"));
     sandbox.define("<large>", "wid=800&fmt=webp");
     for query in queries() {
         let answer = send(&ask(&*provider, &secrets, &query)).unwrap();
@@ -411,6 +414,8 @@ fn a_stock_soap_client_can_drive_it() {
         sandbox.put(asset, "AcmeCorp/Spring/2026", "Image");
     }
     sandbox.put("spin", "AcmeCorp/Spring", "SpinSet");
+    sandbox.upload("a", "bytes");
+    assert!(sandbox.publish("a"));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract/drive.py");
     let options = Options::default();
     let output = Command::new(python)
@@ -433,9 +438,16 @@ fn a_stock_soap_client_can_drive_it() {
     presets of another company -> fault {http://www.scene7.com/IpsApi/xsd}authorizationFault 20000 invalid company
     search -> (2, [('new', 'Image', True), ('a', 'Image', True)])
     named -> [('spin', 'SpinSet')]
+    history -> [('Image Server', 'ImageServing', 'Pyramid TIFF')]
+    history of none -> []
+    history of nothing -> fault {http://www.scene7.com/IpsApi/xsd}ipsApiFault 30001 invalid parameter: assetHandle
     good -> (1, 0, 0)
     poisoned -> fault {http://www.scene7.com/IpsApi/xsd}ipsApiFault 30001 invalid URL: https://media.acme.com/is/image/AcmeCorp/b?$p$&x=<1>
     wrong password -> fault {http://www.scene7.com/IpsApi/xsd}authenticationFault 10001 invalid credentials
     ");
     assert_eq!(sandbox.accepted().into_keys().collect::<Vec<_>>(), [A]);
+    let calls = sandbox.calls().into_iter().filter(|call| call.accepted);
+    let called: BTreeSet<String> = calls.map(|call| call.operation).collect();
+    let served: BTreeSet<String> = operations().map(str::to_owned).collect();
+    assert_eq!(called, served, "let `drive.py` call what is served");
 }

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::read::{not_understood, read_as};
 use super::soap::Body;
 use super::xml::Element;
-use crate::lookup::{AssetQuery, Page, Query, Row};
-use crate::manifest::PublishState;
+use crate::lookup::{AssetQuery, Listed, Page, Query, Row};
+use crate::manifest::{PublishState, SearchRevision};
 use crate::provider::{Answer, Credentials, Verdict};
 
 /// Assets in one answer, at most, where only these fields are asked for.
@@ -48,6 +48,13 @@ pub(super) fn request(
             body.array("responseFieldArray", fields.iter().map(String::as_str));
             ("getAssetsByName", body.close("getAssetsByNameParam"))
         }
+        Query::History(asset) => {
+            let parameter = "getAssetPublishHistoryParam";
+            let mut body = Body::open(namespace, credentials, parameter, 256);
+            body.leaf("companyHandle", company_handle);
+            body.leaf("assetHandle", asset);
+            ("getAssetPublishHistory", body.close(parameter))
+        }
     }
 }
 
@@ -71,6 +78,10 @@ pub(super) fn read((query, page): (&Query, u32), answer: &Answer) -> Result<Page
             read_as(answer, &[], (name, MAX_ELEMENTS), |found| {
                 named(found, is_last)
             })
+        }
+        Query::History(_) => {
+            let name = "getAssetPublishHistoryReturn";
+            read_as(answer, &[], (name, MAX_ELEMENTS), history)
         }
     };
     found.map_err(|verdict| match verdict {
@@ -112,14 +123,17 @@ fn search(body: &mut Body, query: &AssetQuery, page: u32) {
         "assetArray/items/type",
         "assetArray/items/subType",
     ];
-    if query.wants_modified {
+    if query.revision.is_some() {
         fields.push("assetArray/items/lastModified");
+    }
+    if query.revision == Some(SearchRevision::Published) {
+        fields.push("assetArray/items/readyForPublish");
     }
     body.array("responseFieldArray", fields);
 }
 
 fn page_size(query: &AssetQuery) -> usize {
-    if query.wants_modified {
+    if query.revision.is_some() {
         MAX_LONG
     } else {
         MAX_SHORT
@@ -147,22 +161,66 @@ fn assets(query: &AssetQuery, found: &Element) -> Result<Page, Verdict> {
     })
 }
 
-/// Id, type and, where wanted, the time of the last change.
+/// Id, type and, where wanted, the time of the last change; or all that it takes
+/// to ask when it was last published.
 fn asset(query: &AssetQuery, item: &Element) -> Result<Row, Verdict> {
     let text = |name: &str| item.text_of(name).filter(|text| !text.is_empty());
     let (Some(name), Some(kind)) = (text("name"), text("type")) else {
         return Err(not_understood("an asset without its name or its type"));
     };
-    let mut cells = vec![name.to_owned(), kind.to_owned()];
-    if query.wants_modified {
-        let Some(modified) = text("lastModified") else {
-            return Err(not_understood("an asset without `lastModified`"));
-        };
-        cells.push(instant(modified));
-    }
+    let handle = text("assetHandle").unwrap_or_default();
+    let modified = || {
+        let modified = text("lastModified");
+        modified.ok_or_else(|| not_understood("an asset without `lastModified`"))
+    };
+    let cells = match query.revision {
+        None => vec![name.to_owned(), kind.to_owned()],
+        Some(SearchRevision::Modified) => {
+            vec![name.to_owned(), kind.to_owned(), instant(modified()?)]
+        }
+        Some(SearchRevision::Published) if handle.is_empty() => {
+            return Err(not_understood("an asset without its handle"));
+        }
+        Some(SearchRevision::Published) => {
+            let modified = moment(modified()?);
+            let listed = Listed {
+                id: name.to_owned(),
+                kind: kind.to_owned(),
+                modified: modified
+                    .ok_or_else(|| not_understood("a `lastModified` that is no time"))?,
+                // What the account does not tell keeps nobody from asking.
+                is_ready: !matches!(text("readyForPublish"), Some("false" | "0")),
+                handle: handle.to_owned(),
+            };
+            listed.to_cells()
+        }
+    };
     Ok(Row {
-        key: text("assetHandle").unwrap_or_default().to_owned(),
+        key: handle.to_owned(),
         cells,
+    })
+}
+
+/// The latest publication, whatever the server, the context and the format; no
+/// row where there was none.
+fn history(found: &Element) -> Result<Page, Verdict> {
+    let Some(array) = found.child("pubHistoryArray") else {
+        return Err(not_understood("the answer holds no publish history"));
+    };
+    let times = array.children.iter().map(|entry| {
+        let time = entry.text_of("lastPublished").and_then(moment);
+        time.ok_or_else(|| not_understood("a publication without a time"))
+    });
+    let times: Vec<Timestamp> = times.collect::<Result<_, _>>()?;
+    let latest = times.into_iter().max();
+    let rows = latest.map(|latest| Row {
+        key: String::new(),
+        cells: vec![latest.to_string()],
+    });
+    Ok(Page {
+        total: None,
+        is_full: false,
+        rows: rows.into_iter().collect(),
     })
 }
 
@@ -217,6 +275,13 @@ fn preset(item: &Element) -> Result<Row, Verdict> {
         key: text("imageFormatHandle").to_owned(),
         cells: vec![name.to_owned(), modifier.to_owned()],
     })
+}
+
+/// An `xsd:dateTime`, which may lack its zone: then that of all others is meant,
+/// and any will do to compare them.
+fn moment(text: &str) -> Option<Timestamp> {
+    let zoned = text.parse();
+    zoned.or_else(|_| format!("{text}Z").parse()).ok()
 }
 
 /// One moment has one text, in whatever zone the service tells it.
