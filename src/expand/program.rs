@@ -162,6 +162,27 @@ impl Expansion {
         Found { items, next }
     }
 
+    /// The keys of all items that are `wanted`, sorted and each once.
+    pub fn keys(&self, wire: &Wire, wanted: &(dyn Fn(Key) -> bool + Sync)) -> Vec<Key> {
+        let chunks: Vec<_> = self.chunks(0..self.rows()).collect();
+        let mut keys: Vec<Key> = chunks
+            .into_par_iter()
+            .flat_map_iter(|(rows, _)| {
+                let mut keys = Vec::new();
+                self.visit(rows, |url, _| {
+                    let key = Key::of(ItemKind::Url, wire.item(url.as_bytes()));
+                    if wanted(key) {
+                        keys.push(key);
+                    }
+                });
+                keys
+            })
+            .collect();
+        keys.par_sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     /// Whether there are URLs, and `exclude` takes out every one.
     pub(super) fn is_all_excluded(&self) -> bool {
         let has_left = |(rows, _): (Range<usize>, u64)| {
