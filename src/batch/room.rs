@@ -64,6 +64,7 @@ impl Lane {
         let unopened = parcels.filter(|parcel| parcel.no.is_none());
         unopened.map(Parcel::len).sum::<usize>()
             + self.queue.left(Class::Planned)
+            + self.queue.left(Class::Removed)
             + self.queue.left(Class::Forced)
     }
 

@@ -130,28 +130,29 @@ fn items(
                 .binary_search_by_key(&key, |entry| entry.key())
                 .is_ok()
         };
-        at(&target.forced) || at(&target.send)
+        at(&target.forced) || at(&target.removed) || at(&target.send)
     };
-    let mut found: BTreeMap<Key, String> = BTreeMap::new();
-    let Some(expansion) = planned.expansions.get(&set.set) else {
+    let declared_by = planned.expansions.get(&set.set);
+    let left = planned.leaving.get(&set.set);
+    if declared_by.or(left).is_none() {
         let adhoc = planned.adhoc.iter().filter(|(key, _)| is_sent(**key));
         return adhoc
             .map(|(_, item)| item.to_string())
             .take(at_most)
             .collect();
-    };
+    }
     let Some(cdn) = declared.cdns.get(&target.cdn) else {
         return Vec::new();
     };
-    let mut from = Some(0);
-    while let Some(cursor) = from.filter(|_| found.len() < at_most) {
-        let hits = expansion.find(&cdn.wire, cursor, &is_sent, at_most.min(100_000));
-        found.extend(
-            hits.items
-                .into_iter()
-                .map(|(key, item)| (key, item.into_string())),
-        );
-        from = hits.next;
+    let mut found: BTreeMap<Key, String> = BTreeMap::new();
+    for expansion in declared_by.into_iter().chain(left) {
+        let mut from = Some(0);
+        while let Some(cursor) = from.filter(|_| found.len() < at_most) {
+            let hits = expansion.find(&cdn.wire, cursor, &is_sent, at_most.min(100_000));
+            let hit = |(key, item): (Key, Box<str>)| (key, item.into_string());
+            found.extend(hits.items.into_iter().map(hit));
+            from = hits.next;
+        }
     }
     let mut items: Vec<String> = found.into_values().collect();
     items.sort_unstable();

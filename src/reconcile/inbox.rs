@@ -118,7 +118,8 @@ fn adopt(declared: &Declared, store: &mut Store, name: &str, now_ms: i64) -> Res
             approve: None,
         });
     }
-    store.adopt(&begins, now_ms)?;
+    let keep = planning::keep_all(declared, set, &expansion);
+    store.adopt(&begins, Some(&keep), now_ms)?;
     Ok(format!("recorded `{name}` as fresh; nothing was sent"))
 }
 

@@ -260,6 +260,7 @@ fn document(
         cause: match batch.cause {
             Cause::Plan => "plan",
             Cause::Forced => "invalidate",
+            Cause::Removed => "removed",
             Cause::Bisect => "bisect",
         },
         commit: batch.commit.clone(),

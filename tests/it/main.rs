@@ -50,6 +50,7 @@ mod outputs;
 mod program;
 mod properties;
 mod recovery;
+mod removal;
 mod sandbox;
 mod schemas;
 mod service;

@@ -1,0 +1,400 @@
+//! `onRemove: invalidate`: what leaves a set is sent once more.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use freshen::sandbox::{Failure, Faults};
+use rusqlite::Connection;
+
+use crate::flows::plan_id;
+use crate::world::{ROOT, World, ids, items};
+
+/// The URLs of these assets.
+fn urls<const N: usize>(ids: [&str; N]) -> BTreeSet<String> {
+    ids.iter().map(|id| format!("{ROOT}/{id}")).collect()
+}
+
+/// A world in which the set `set` has told its CDN of these assets.
+fn told(assets: &str) -> World {
+    let world = World::new("");
+    declare(&world, assets);
+    world.sends(0);
+    world
+}
+
+fn declare(world: &World, assets: &str) {
+    world.set(
+        "set",
+        &format!("  onRemove: invalidate\n  assets: [{assets}]"),
+    );
+}
+
+/// Reconciles; the items that the CDN accepted.
+fn sends(world: &World, code: i32) -> BTreeSet<String> {
+    items(&world.sends(code))
+}
+
+fn state(world: &World) -> Connection {
+    Connection::open(world.folder().join("freshen.db")).unwrap()
+}
+
+/// Digest and packed size of all that is kept.
+fn kept(world: &World) -> Vec<(Vec<u8>, u64)> {
+    let sql = "SELECT digest, length(packed) FROM kept_inputs ORDER BY set_id";
+    let state = state(world);
+    let mut statement = state.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn what_leaves_a_set_is_sent_once_and_then_never_again() {
+    let world = told("a, b, c");
+    declare(&world, "a");
+    let plan = world.ends(0, &["plan", "-v"]);
+    for part in ["2 removed", "/b", "/c", "2 URLs to send in 1 call"] {
+        assert!(plan.contains(part), "no `{part}` in: {plan}");
+    }
+    assert_eq!(sends(&world, 0), urls(["b", "c"]));
+    assert!(world.ends(0, &["history"]).contains("removed"));
+    for _ in 0..2 {
+        assert_eq!(sends(&world, 0), urls([]));
+    }
+    declare(&world, "a, d");
+    assert_eq!(sends(&world, 0), urls(["d"]));
+}
+
+#[test]
+fn nothing_is_sent_for_what_leaves_a_set_that_does_not_ask_for_it() {
+    let world = World::new("");
+    world.set("set", "  assets: [a, b]");
+    world.sends(0);
+    world.set("set", "  onRemove: ignore\n  assets: [a]");
+    assert_eq!(sends(&world, 0), urls([]));
+    assert_eq!(kept(&world), []);
+}
+
+#[test]
+fn a_set_that_is_deleted_is_removed_whole() {
+    let world = told("a, b");
+    world.set("other", "  assets: [z]");
+    world.sends(0);
+    world.remove("manifests/set.yaml");
+    assert!(world.ends(0, &["status"]).contains("pending 2"));
+    assert_eq!(sends(&world, 0), urls(["a", "b"]));
+    assert_eq!(sends(&world, 0), urls([]));
+    assert_eq!(kept(&world), []);
+    declare(&world, "a, b");
+    assert_eq!(sends(&world, 0), urls(["a", "b"]), "it is new again");
+}
+
+#[test]
+fn a_truncated_list_is_blocked_and_shown_and_its_restoration_sends_nothing() {
+    let world = World::new("");
+    let spec = "  onRemove: invalidate\n  limits: { maxUrls: 300, maxShare: 30% }\n  \
+                assetsFrom: [{ file: skus.txt }]";
+    world.write("manifests/skus.txt", &ids("sku", 300));
+    world.set("set", spec);
+    world.sends(0);
+    world.write("manifests/skus.txt", &ids("sku", 100));
+    for _ in 0..2 {
+        assert_eq!(sends(&world, 3), urls([]));
+        let plan = world.ends(3, &["plan"]);
+        assert!(plan.contains("200 removed, BLOCKED"), "{plan}");
+        assert!(world.ends(0, &["status"]).contains("blocked 200"));
+    }
+    world.write("manifests/skus.txt", &ids("sku", 300));
+    assert_eq!(sends(&world, 0), urls([]));
+    assert_eq!(sends(&world, 0), urls([]));
+}
+
+#[test]
+fn an_approval_lets_exactly_what_left_through() {
+    let world = World::new("");
+    let declare = |assets: &str| {
+        let spec = "  onRemove: invalidate\n  limits: { maxUrls: 2 }\n  assets";
+        world.set("set", &format!("{spec}: [{assets}]"));
+    };
+    for assets in ["a, b", "a, b, c, d", "a, b, c, d, e"] {
+        declare(assets);
+        world.sends(0);
+    }
+    declare("a");
+    assert_eq!(sends(&world, 3), urls([]));
+    let id = plan_id(&world.ends(3, &["plan"]));
+    world.ends(0, &["approve", &id]);
+    declare("z, x, y");
+    assert_eq!(sends(&world, 3), urls(["b", "c", "d", "e"]));
+    let plan = world.ends(3, &["plan"]);
+    assert!(plan.contains("3 new URLs, 1 removed"), "{plan}");
+}
+
+#[test]
+fn what_is_excluded_is_never_sent() {
+    let world = told("a, b, c, test-1");
+    world.set(
+        "set",
+        "  onRemove: invalidate\n  exclude: ['*/b']\n  excludeAssets: ['test-*']\n  \
+         assets: [a, b, c, test-1]",
+    );
+    assert_eq!(sends(&world, 0), urls([]));
+    world.set(
+        "set",
+        "  onRemove: invalidate\n  exclude: ['*/b', '*/c']\n  excludeAssets: ['test-*']\n  assets: [a]",
+    );
+    assert_eq!(sends(&world, 0), urls([]));
+}
+
+#[test]
+fn what_comes_back_after_its_removal_was_sent_is_new() {
+    let world = told("a, b");
+    declare(&world, "a");
+    assert_eq!(sends(&world, 0), urls(["b"]));
+    declare(&world, "a, b");
+    assert_eq!(sends(&world, 0), urls(["b"]));
+    assert_eq!(sends(&world, 0), urls([]));
+    declare(&world, "a");
+    assert_eq!(sends(&world, 0), urls(["b"]));
+}
+
+#[test]
+fn what_comes_back_before_its_removal_was_sent_sends_nothing() {
+    let world = told("a, b");
+    world.ends(0, &["suspend", "--all"]);
+    declare(&world, "a");
+    assert_eq!(sends(&world, 4), urls([]));
+    declare(&world, "a, b");
+    world.ends(0, &["resume", "--all"]);
+    assert_eq!(sends(&world, 0), urls([]));
+    world.ends(0, &["suspend", "--all"]);
+    declare(&world, "b");
+    assert_eq!(sends(&world, 4), urls([]));
+    world.ends(0, &["resume", "--all"]);
+    assert_eq!(sends(&world, 0), urls(["a"]));
+}
+
+#[test]
+fn what_comes_back_while_nobody_knows_whether_its_removal_was_sent_is_sent() {
+    let world = told("a, b");
+    declare(&world, "a");
+    world.sandbox.fail(Failure::Code(30_000), None);
+    world.ends(4, &["reconcile", "--max-time", "1s"]);
+    world.sandbox.set_faults(Faults::default());
+    declare(&world, "a, b");
+    assert_eq!(sends(&world, 0), urls(["b"]));
+    assert_eq!(sends(&world, 0), urls([]));
+}
+
+#[test]
+fn a_renamed_set_sends_nothing_and_keeps_what_it_has() {
+    let world = told("a, b");
+    world.remove("manifests/set.yaml");
+    let named = |name: &str, formerly: &str, assets: &str| {
+        let head = format!("apiVersion: freshen/v1\nkind: AssetSet\nmetadata: {{ name: {name}");
+        let spec = format!("spec:\n  onRemove: invalidate\n  assets: [{assets}]\n");
+        let text = format!("{head}, formerly: [{formerly}] }}\n{spec}");
+        world.write("manifests/renamed.yaml", &text);
+    };
+    named("second", "set", "a, b");
+    assert_eq!(sends(&world, 0), urls([]));
+    named("second", "set", "a");
+    assert_eq!(sends(&world, 0), urls(["b"]));
+    world.ends(0, &["state", "mv", "second", "third"]);
+    named("third", "none", "a, c");
+    assert_eq!(sends(&world, 0), urls(["c"]));
+    named("third", "none", "c");
+    assert_eq!(sends(&world, 0), urls(["a"]));
+    world.remove("manifests/renamed.yaml");
+    world.set("fourth", "  assets: [c]");
+    assert_eq!(
+        sends(&world, 0),
+        urls([]),
+        "the new set equals what is gone"
+    );
+}
+
+#[test]
+fn what_another_set_declares_for_the_same_cdn_has_not_left() {
+    let world = told("a, b, c");
+    world.set("other", "  assets: [b]");
+    world.sends(0);
+    declare(&world, "a");
+    assert_eq!(sends(&world, 0), urls(["c"]));
+    world.remove("manifests/set.yaml");
+    world.set("other", "  assets: [a, b]");
+    assert_eq!(sends(&world, 0), urls(["a"]), "new to that set");
+    assert_eq!(sends(&world, 0), urls([]));
+}
+
+#[test]
+fn a_bump_and_a_removal_in_one_commit_send_both() {
+    let world = told("a, b");
+    world.set(
+        "set",
+        "  onRemove: invalidate\n  revision: '2'\n  assets: [a]",
+    );
+    assert_eq!(sends(&world, 0), urls(["a", "b"]));
+    assert_eq!(sends(&world, 0), urls([]));
+}
+
+#[test]
+fn turned_on_it_holds_from_the_next_plan_on_and_turned_off_it_drops_what_waits() {
+    let world = World::new("");
+    world.set("set", "  assets: [a, b, c, d]");
+    world.sends(0);
+    declare(&world, "a, b, c");
+    assert_eq!(sends(&world, 0), urls([]), "it was turned on with that");
+    let limited = "  limits: { maxUrls: 1 }";
+    world.set(
+        "set",
+        &format!("  onRemove: invalidate\n{limited}\n  assets: [a]"),
+    );
+    assert_eq!(sends(&world, 3), urls([]));
+    world.set("set", &format!("{limited}\n  assets: [a]"));
+    let plan = world.ends(0, &["plan"]);
+    assert!(plan.contains("2 removed, not sent any more"), "{plan}");
+    assert_eq!(sends(&world, 0), urls([]));
+    assert_eq!(kept(&world), []);
+    world.set(
+        "set",
+        &format!("  onRemove: invalidate\n{limited}\n  assets: [a]"),
+    );
+    assert_eq!(sends(&world, 0), urls([]));
+}
+
+#[test]
+fn rows_that_cannot_be_read_remove_nothing() {
+    let world = World::new("");
+    world.set(
+        "set",
+        "  onRemove: invalidate\n  assetsFrom: [{ file: skus.txt }]",
+    );
+    world.write("manifests/skus.txt", "a\nb\nc\n");
+    world.sends(0);
+    world.write("manifests/skus.txt", "a\nb?\nd\n");
+    assert_eq!(sends(&world, 4), urls(["d"]));
+    world.write("manifests/skus.txt", "a\nb\nd\n");
+    assert_eq!(sends(&world, 0), urls(["c"]));
+}
+
+#[test]
+fn nothing_is_gone_while_a_manifest_cannot_be_read_or_a_part_is_meant() {
+    let world = told("a, b");
+    world.set("other", "  assets: [z]");
+    world.sends(0);
+    world.remove("manifests/set.yaml");
+    world.write("manifests/broken.yaml", "kind: [");
+    assert_eq!(sends(&world, 4), urls([]));
+    world.remove("manifests/broken.yaml");
+    let sent = world.sends_by(0, &["reconcile", "--set", "other"]);
+    assert_eq!(items(&sent), urls([]));
+    assert_eq!(sends(&world, 0), urls(["a", "b"]));
+}
+
+#[test]
+fn where_the_cdn_is_gone_as_well_nothing_can_be_sent_and_that_is_said() {
+    let world = told("a");
+    let cdn = world.cdn("other", "").replace("AcmeCorp\n", "Other\n");
+    world.write("manifests/other.yaml", &cdn);
+    world.set(
+        "other",
+        "  cdns: [other]\n  urls: ['https://s7d1.scene7.com/is/image/Other/z']",
+    );
+    fs::remove_file(world.folder().join("manifests/set.yaml")).unwrap();
+    let cdn_file = world.folder().join("manifests/cdn.yaml");
+    let manifest = fs::read_to_string(&cdn_file).unwrap();
+    fs::remove_file(&cdn_file).unwrap();
+    let plan = world.ends(0, &["plan"]);
+    assert!(
+        plan.contains("the set `set` is gone, and so is the Cdn"),
+        "{plan}"
+    );
+    world.freshen(&["reconcile", "--max-time", "1s"]);
+    assert!(!items(&world.accepted()).contains(&format!("{ROOT}/a?")));
+    world.write("manifests/cdn.yaml", &manifest);
+    let sent = items(&world.sends_by(4, &["reconcile", "--max-time", "1s"]));
+    assert!(sent.is_superset(&urls(["a"])), "{sent:?}");
+}
+
+#[test]
+fn a_kill_loses_no_removal_and_sends_none_twice_that_was_accepted() {
+    let world = World::new("batch: { maxUrls: 1 }\n  concurrency: 1");
+    declare(&world, "a, b, c, d");
+    world.sends(0);
+    declare(&world, "a");
+    let before = world.accepted().len();
+    world.sandbox.fail(Failure::Hang, Some(1));
+    let calls = world.sandbox.calls().len();
+    let mut killed = world.start(&["reconcile"]);
+    world.wait_until("the call", |world| world.sandbox.calls().len() > calls);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(sends(&world, 0), urls(["b", "c", "d"]));
+    assert_eq!(world.accepted().len() - before, 3);
+    assert_eq!(sends(&world, 0), urls([]));
+}
+
+#[test]
+fn inputs_are_kept_small_and_written_only_when_they_are_others() {
+    let world = World::new("");
+    let declare = |revision: &str| {
+        let spec = "  onRemove: invalidate\n  limits: { maxUrls: 200000 }\n  \
+                    assetsFrom: [{ file: skus.txt }]";
+        world.set("set", &format!("{spec}\n  revision: '{revision}'"));
+    };
+    world.write("manifests/skus.txt", &ids("sku", 100_000));
+    declare("1");
+    world.sends_by(0, &["reconcile", "--bootstrap", "adopt"]);
+    let first = kept(&world);
+    assert_eq!(first.len(), 1);
+    assert!(first[0].1 < 400_000, "{} bytes", first[0].1);
+    // It is written anew only if the row is: a mark on it stays.
+    state(&world)
+        .execute("UPDATE kept_inputs SET packed = packed, rowid = rowid", [])
+        .unwrap();
+    declare("2");
+    world.ends(
+        3,
+        &["plan", "--detailed-exitcode", "--set", "none"].map(|it| it)[..1].as_ref(),
+    );
+    assert_eq!(kept(&world), first);
+}
+
+#[test]
+fn an_export_takes_the_kept_inputs_along_and_damage_to_them_is_found() {
+    let world = told("a, b");
+    world.ends(0, &["state", "export", "copy.db"]);
+    fs::remove_file(world.folder().join("freshen.db")).unwrap();
+    world.ends(0, &["state", "import", "copy.db"]);
+    world.ends(0, &["state", "check"]);
+    declare(&world, "a");
+    assert_eq!(sends(&world, 0), urls(["b"]));
+    let sql = "UPDATE kept_inputs SET digest = zeroblob(32)";
+    state(&world).execute(sql, []).unwrap();
+    let said = world.ends(1, &["state", "check"]);
+    assert!(said.contains("kept_inputs"), "{said}");
+    world.ends(0, &["state", "forget", "set"]);
+    assert_eq!(kept(&world), []);
+}
+
+#[test]
+fn without_a_state_what_left_between_two_commits_is_sent() {
+    let world = World::new("");
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command
+            .arg("-C")
+            .arg(world.folder())
+            .args(["-c", "user.name=a", "-c", "user.email=a@b"]);
+        assert!(command.args(arguments).output().unwrap().status.success());
+    };
+    git(&["init", "-q"]);
+    declare(&world, "a, b");
+    world.set("gone", "  onRemove: invalidate\n  assets: [c]");
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "first"]);
+    declare(&world, "a");
+    world.remove("manifests/gone.yaml");
+    let sent = world.sends_by(0, &["reconcile", "--since", "HEAD"]);
+    assert_eq!(items(&sent), urls(["b", "c"]));
+}
