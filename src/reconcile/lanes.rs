@@ -208,13 +208,16 @@ fn unfinished_tier(set: &SetPlan) -> Option<usize> {
     first.map(|target| target.tier)
 }
 
-/// What is kept of the inputs of sets: where a plan is not begun nothing is
-/// recorded that they would have to tell.
+/// What is kept of the inputs of sets: where a plan that has something to send
+/// is not begun, nothing is recorded that they would have to tell.
 fn keeps_of(planned: &mut Planned) -> Vec<Keep> {
     let keeps = std::mem::take(&mut planned.keeps).into_values();
     let is_recorded = |keep: &Keep| {
         let set = planned.plan.sets.iter().find(|set| set.set == keep.set);
-        set.is_none_or(|set| set.targets.iter().any(TargetPlan::is_begun))
+        set.is_none_or(|set| {
+            let mut targets = set.targets.iter();
+            targets.any(TargetPlan::is_begun) || set.targets.iter().all(TargetPlan::is_fresh)
+        })
     };
     keeps.filter(is_recorded).collect()
 }

@@ -152,7 +152,7 @@ impl<'a> Planner<'a> {
             });
         }
         for recorded in sets.values() {
-            if !declared.sets.contains_key(&recorded.name) && !self.has_vanished(recorded) {
+            if self.is_undeclared(recorded) && self.may_be_unread(recorded) {
                 found.extend(self.recorded_of(recorded, target, keys)?);
             }
         }
@@ -190,20 +190,25 @@ impl<'a> Planner<'a> {
         Ready::new(set.expand()).expansion
     }
 
-    /// Whether a recorded set is one that no manifest declares any more, by
-    /// this or a later name; only where all manifests can be read.
+    /// Whether no manifest declares a recorded set any more, by this or a later
+    /// name; only where all manifests can be read.
     pub(super) fn has_vanished(&self, recorded: &RecordedSet) -> bool {
+        self.is_undeclared(recorded) && !self.may_be_unread(recorded)
+    }
+
+    fn is_undeclared(&self, recorded: &RecordedSet) -> bool {
         let declared = self.declared;
-        let name = &recorded.name;
-        let mut names = declared.broken.iter().chain(&declared.left_out);
-        let is_known = name == ADHOC || declared.sets.contains_key(name);
-        if is_known || declared.is_frozen() || names.any(|other| other == name) {
-            return false;
-        }
-        let mut sets = declared.sets.values();
         let is_carried_on = |set: &DeclaredSet| {
-            recorded_as(set, declared, &self.sets).is_some_and(|other| other.id == recorded.id)
+            let carried = recorded_as(set, declared, &self.sets);
+            carried.is_some_and(|other| other.id == recorded.id)
         };
-        !sets.any(is_carried_on)
+        recorded.name != ADHOC && !declared.sets.values().any(is_carried_on)
+    }
+
+    /// Whether it may be declared where it cannot be read.
+    fn may_be_unread(&self, recorded: &RecordedSet) -> bool {
+        let declared = self.declared;
+        let mut known = declared.broken.iter().chain(&declared.left_out);
+        declared.is_frozen() || known.any(|name| *name == recorded.name)
     }
 }
