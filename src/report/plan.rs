@@ -258,7 +258,8 @@ pub fn blocked(block: Block) -> String {
     }
 }
 
-pub(super) fn hold(hold: &Hold) -> String {
+/// Why nothing is sent for now.
+pub fn hold(hold: &Hold) -> String {
     match hold {
         Hold::Suspended => "suspended".to_owned(),
         Hold::NotBefore(ms) => format!("not before {}", instant(*ms)),

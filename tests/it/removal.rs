@@ -1,5 +1,6 @@
 //! `onRemove: invalidate`: what leaves a set is sent once more.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -7,10 +8,12 @@ use std::io::{Read as _, Write as _};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use freshen::sandbox::{Failure, Faults};
+use freshen::sandbox::{Failure, Faults, Options, Sandbox};
+use freshen::state::Store;
 use rusqlite::Connection;
 
 use crate::flows::plan_id;
+use crate::site::{IMAGES, Site, UNLIMITED, assets};
 use crate::world::{ROOT, World, ids, items};
 
 /// The URLs of these assets.
@@ -466,4 +469,155 @@ fn without_a_state_what_left_between_two_commits_is_sent() {
     world.remove("manifests/gone.yaml");
     let sent = world.sends_by(0, &["reconcile", "--since", "HEAD"]);
     assert_eq!(items(&sent), urls(["b", "c"]));
+}
+
+#[test]
+fn explain_tells_that_a_url_has_left_and_what_came_of_it() {
+    let world = told("a, b");
+    let url = format!("{ROOT}/b");
+    let explained = |code, parts: &[&str]| {
+        let said = world.ends(code, &["explain", &url]);
+        for part in parts {
+            assert!(said.contains(part), "no `{part}` in: {said}");
+        }
+    };
+    let limited = |limit: u32| {
+        let spec = format!("  onRemove: invalidate\n  limits: {{ maxUrls: {limit} }}");
+        world.set("set", &format!("{spec}\n  assets: [a]"));
+    };
+    limited(0);
+    let left = "it has left the set `set`: dynamic-media";
+    explained(
+        0,
+        &[
+            left,
+            "is to be told once that is approved",
+            "freshen approve",
+        ],
+    );
+    limited(1);
+    explained(0, &[left, "is to be told", "freshen reconcile"]);
+    assert_eq!(sends(&world, 0), urls(["b"]));
+    explained(
+        0,
+        &[
+            left,
+            "was told so",
+            "Last sent to dynamic-media",
+            "in batch 2",
+        ],
+    );
+}
+
+#[test]
+fn killed_again_and_again_no_removal_is_lost() {
+    let world = World::new("batch: { maxUrls: 3 }\n  concurrency: 2");
+    let declare = |round: usize| {
+        let ids: Vec<String> = (round * 10..round * 10 + 20)
+            .map(|id| format!("n{id}"))
+            .collect();
+        declare(&world, &ids.join(", "));
+    };
+    declare(0);
+    world.sends(0);
+    world.sandbox.set_faults(Faults {
+        latency_ms: 5,
+        ..Faults::default()
+    });
+    for round in 1..6 {
+        let count = |world: &World| world.accepted().concat().len();
+        let before = world.accepted().concat();
+        declare(round);
+        for kill in 0..4 {
+            let accepted = count(&world);
+            let killed = RefCell::new(world.start(&["reconcile"]));
+            let until = accepted + round * kill;
+            world.wait_until("some calls", |world| {
+                count(world) > until || killed.borrow_mut().try_wait().unwrap().is_some()
+            });
+            // It may have come to its end.
+            let mut killed = killed.into_inner();
+            drop(killed.kill());
+            killed.wait().unwrap();
+        }
+        world.sends(0);
+        let after = world.accepted().concat();
+        let times = |all: &[String], id: usize| {
+            let url = format!("{ROOT}/n{id}");
+            all.iter().filter(|sent| **sent == url).count()
+        };
+        for id in round * 10 - 10..round * 10 + 20 {
+            let sent = times(&after, id) - times(&before, id);
+            let is_same = (round * 10..round * 10 + 10).contains(&id);
+            assert_eq!(sent > 0, !is_same, "n{id} in round {round}: {sent}");
+        }
+        assert_eq!(sends(&world, 0), urls([]));
+    }
+    world.ends(0, &["state", "check"]);
+}
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A site whose set has told its Cdns, in tiers, of `hat-0` to `hat-9`.
+fn site(cdns: &[(&str, &Sandbox)], spec: &[&str]) -> (Site, Store) {
+    let site = Site::new(7);
+    for (name, sandbox) in cdns {
+        site.cdn(name, sandbox, &[UNLIMITED]);
+    }
+    let names: Vec<&str> = cdns.iter().map(|(name, _)| *name).collect();
+    let mut lines = vec![
+        format!("cdns: [{}]", names.join(", ")),
+        "onRemove: invalidate".to_owned(),
+    ];
+    lines.extend(spec.iter().map(ToString::to_string));
+    lines.push(assets("hat", 10));
+    site.set("set", &lines);
+    let mut store = site.store();
+    site.reconcile(&mut store);
+    *lines.last_mut().unwrap() = assets("hat", 4);
+    site.set("set", &lines);
+    (site, store)
+}
+
+#[test]
+fn a_blocked_removal_is_shown_for_thirty_days_and_forgotten_then() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let (site, mut store) = site(&[("dm", &sandbox)], &["limits: { maxUrls: 10 }"]);
+    let text = fs::read_to_string(site.folder().join("manifests/set-set.yaml")).unwrap();
+    site.write("set-set.yaml", &text.replace("maxUrls: 10", "maxUrls: 5"));
+    let id = site.plan(&store).sets[0].id;
+    for day in 0..30 {
+        site.reconcile(&mut store);
+        let plan = site.plan(&store);
+        assert!(plan.is_blocked(), "day {day}");
+        assert_eq!(plan.sets[0].id, id, "day {day}");
+        site.clock.advance(DAY_MS);
+    }
+    site.clock.advance(DAY_MS);
+    site.reconcile(&mut store);
+    site.reconcile(&mut store);
+    assert!(!site.plan(&store).is_blocked());
+    assert_eq!(sandbox.accepted().values().sum::<u64>(), 10);
+}
+
+#[test]
+fn what_has_left_is_told_inside_first_and_held_back_outside_where_it_is_refused() {
+    let inner = Sandbox::start(Options::default()).unwrap();
+    let outer = Sandbox::start(Options::default()).unwrap();
+    let (site, mut store) = site(&[("inner", &inner), ("outer", &outer)], &[]);
+    inner.poison(&format!("{IMAGES}/hat-9"), true);
+    let outcome = site.reconcile(&mut store);
+    assert_eq!((outcome.left.refused(), outcome.left.held_back()), (1, 1));
+    let twice = |sandbox: &Sandbox| {
+        let accepted = sandbox.accepted().into_iter();
+        let twice = accepted.filter(|(_, times)| *times == 2);
+        twice.map(|(url, _)| url).collect::<Vec<_>>()
+    };
+    assert_eq!(twice(&inner).len(), 5);
+    assert_eq!(twice(&inner), twice(&outer));
+    inner.set_faults(Faults::default());
+    site.clock.advance(DAY_MS + 1);
+    let outcome = site.reconcile(&mut store);
+    assert!(!outcome.left.has_changes());
+    assert_eq!((twice(&inner).len(), twice(&outer).len()), (6, 6));
 }
