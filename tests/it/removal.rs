@@ -409,6 +409,26 @@ fn pack_loosely(world: &World) {
 }
 
 #[test]
+fn what_leaves_while_nobody_knows_whether_it_was_sent_is_removed_once_that_is_known() {
+    let world = told("a");
+    declare(&world, "a, b");
+    world.sandbox.fail(Failure::Hang, Some(1));
+    let calls = world.sandbox.calls().len();
+    let mut killed = world.start(&["reconcile"]);
+    world.wait_until("the call", |world| world.sandbox.calls().len() > calls);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    declare(&world, "a");
+    let b = [format!("{ROOT}/b")];
+    assert_eq!(
+        world.sends(0),
+        [b.clone(), b],
+        "as it was, then that it left"
+    );
+    assert_eq!(sends(&world, 0), urls([]));
+}
+
+#[test]
 fn inputs_are_kept_small_and_written_only_when_they_are_others() {
     let world = World::new("");
     let declare = |revision: &str, count: usize| {
