@@ -243,14 +243,6 @@ impl Lane {
         &self.parcels[&ticket].batch.items
     }
 
-    /// Whether a parcel under way is about nothing but items that nobody
-    /// declares any more.
-    pub fn is_removal(&self, ticket: Ticket) -> bool {
-        let claims = self.parcels[&ticket].batch.claims.iter();
-        let mut entries = claims.flat_map(|claim| &claim.entries);
-        entries.all(|entry| entry.mark().is_removed())
-    }
-
     /// Items that are not accepted or refused yet.
     pub fn left(&self) -> usize {
         let opened = self.parcels.values().filter(|parcel| parcel.no.is_some());

@@ -120,11 +120,11 @@ impl Kept {
     /// from another place in `other`.
     #[must_use]
     pub fn without(mut self, other: &Self) -> Self {
-        let lacks = |others: &[Box<str>], text: &Box<str>| others.binary_search(text).is_err();
-        self.urls.retain(|url| lacks(&other.urls, url));
+        self.urls
+            .retain(|url| other.urls.binary_search(url).is_err());
         for (form, ids) in &mut self.families {
             if let Some(others) = other.families.get(form) {
-                ids.retain(|id| lacks(others, id));
+                ids.retain(|id| others.binary_search(id).is_err());
             }
         }
         self.families.retain(|_, ids| !ids.is_empty());

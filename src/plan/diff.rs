@@ -102,10 +102,9 @@ pub fn diff(mut desired: Vec<Entry>, past: Past<'_>) -> Diff {
                 diff.carried.push(entry);
                 return false;
             }
-            None => diff.reasons.new += 1,
+            // Once it was removed, caches may hold that it is not there.
+            None | Some(Mark::REMOVED) => diff.reasons.new += 1,
             Some(Mark::OWED) => diff.reasons.owed += 1,
-            // Since then caches may hold that it is not there.
-            Some(Mark::REMOVED) => diff.reasons.new += 1,
             Some(_) => diff.reasons.revised += 1,
         }
         true

@@ -191,7 +191,7 @@ fn held_back<'e>(
     if refusing.is_empty() {
         return held;
     }
-    let mut hold = |url: &str| {
+    let mut judge = |url: &str| {
         let is_refused = refusing.iter().any(|Inner { cdn, refused }| {
             let key = Key::of(ItemKind::Url, cdn.wire.item(url.as_bytes()));
             refused
@@ -203,7 +203,7 @@ fn held_back<'e>(
         }
     };
     for expansion in expansions {
-        expansion.for_each(|url, _| hold(url));
+        expansion.for_each(|url, _| judge(url));
     }
     held.sort_unstable();
     held.dedup();

@@ -40,7 +40,7 @@ impl<'a> Planner<'a> {
         }
         self.drop_declared()?;
         for (recorded, kept) in vanished {
-            self.plan_one_vanished(recorded, kept)?;
+            self.plan_one_vanished(recorded, &kept)?;
         }
         Ok(())
     }
@@ -48,10 +48,10 @@ impl<'a> Planner<'a> {
     fn plan_one_vanished(
         &mut self,
         recorded: &RecordedSet,
-        kept: KeptInputs,
+        kept: &KeptInputs,
     ) -> Result<(), StateError> {
         let name = &recorded.name;
-        let wanted = self.tiers_of(&kept).filter_map(|(tier, cdn)| {
+        let wanted = self.tiers_of(kept).filter_map(|(tier, cdn)| {
             Some(Wanted {
                 cdn,
                 tier,
@@ -63,7 +63,7 @@ impl<'a> Planner<'a> {
         let wanted = wanted.collect();
         let terms = Terms::vanished(name, kept.limits);
         let plan = self.compare(&terms, Some(recorded), wanted, None)?;
-        let lost = self.lost_cdns(recorded, &kept);
+        let lost = self.lost_cdns(recorded, kept);
         if lost.is_empty() {
             let left = self.leaving.get(name).map(|leaving| self.needed(leaving));
             let left = left.filter(|left| !left.is_empty());
@@ -74,7 +74,7 @@ impl<'a> Planner<'a> {
                         whole: None,
                         ..kept.clone()
                     };
-                    keep(name, &left, terms, Some(&kept))
+                    keep(name, &left, terms, Some(kept))
                 },
             );
             self.planned.keeps.insert(name.clone(), keep);
