@@ -14,6 +14,7 @@ use rusqlite::Connection;
 
 use crate::flows::plan_id;
 use crate::site::{IMAGES, Site, UNLIMITED, assets};
+use crate::verify::Stage;
 use crate::world::{ROOT, World, ids, items};
 
 /// The URLs of these assets.
@@ -489,6 +490,30 @@ fn without_a_state_what_left_between_two_commits_is_sent() {
     world.remove("manifests/gone.yaml");
     let sent = world.sends_by(0, &["reconcile", "--since", "HEAD"]);
     assert_eq!(items(&sent), urls(["b", "c"]));
+}
+
+#[test]
+fn what_has_left_is_neither_looked_at_nor_sent_again_later() {
+    let mut stage = Stage::new(&["verify: { timeout: 1m }", "repeat: [2m]"]);
+    let declare = |stage: &Stage, assets: &[&str]| {
+        let urls: Vec<String> = assets.iter().map(|id| stage.url(id)).collect();
+        let lines = ["onRemove: invalidate".to_owned(), format!("urls: {urls:?}")];
+        stage.site.set("set", &lines);
+    };
+    stage.publish("b", "bytes");
+    declare(&stage, &["a", "b"]);
+    stage.reconcile();
+    stage.site.clock.advance(10 * 60_000);
+    stage.reconcile();
+    assert_eq!(stage.store.repeats().unwrap(), []);
+    let before = stage.sandbox.accepted()[&stage.url("b")];
+    declare(&stage, &["a"]);
+    let outcome = stage.reconcile();
+    assert!(outcome.targets["dm"].findings.is_empty());
+    assert_eq!(stage.store.repeats().unwrap(), []);
+    stage.site.clock.advance(10 * 60_000);
+    stage.reconcile();
+    assert_eq!(stage.sandbox.accepted()[&stage.url("b")], before + 1);
 }
 
 #[test]
