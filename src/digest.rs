@@ -81,13 +81,17 @@ impl fmt::Display for Key {
     }
 }
 
-/// At which revisions: 6 bytes of SHA-256, or zero for *owed*.
+/// At which revisions: 6 bytes of SHA-256, zero for *owed*, or all ones for
+/// *removed*.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(u64);
 
 impl Mark {
     /// The CDN is owed this item, whatever its revision.
     pub const OWED: Self = Self(0);
+
+    /// The CDN is told that nothing declares this item any more.
+    pub const REMOVED: Self = Self(MARK_MASK as u64);
 
     /// The mark of the revisions that apply, by position; absent differs from
     /// empty because presence is hashed before the length-prefixed text.
@@ -130,14 +134,19 @@ impl Mark {
         self == Self::OWED
     }
 
+    /// Whether this is [`Mark::REMOVED`].
+    pub fn is_removed(self) -> bool {
+        self == Self::REMOVED
+    }
+
     /// The 6 bytes as a number below 2^48.
     pub fn to_u64(self) -> u64 {
         self.0
     }
 
     fn from_hash(hash: &[u8]) -> Self {
-        // A real revision must never read as owed.
-        Self((be_prefix(hash, 6) as u64).max(1))
+        // A real revision must never read as owed or removed.
+        Self((be_prefix(hash, 6) as u64).clamp(1, Self::REMOVED.0 - 1))
     }
 }
 
@@ -168,6 +177,12 @@ impl Entry {
     /// At which revisions.
     pub fn mark(self) -> Mark {
         Mark((self.0 & MARK_MASK) as u64)
+    }
+
+    /// The same item, no longer declared.
+    #[must_use]
+    pub fn removed(self) -> Self {
+        Self(self.0 | MARK_MASK)
     }
 
     /// The same item, owed.

@@ -23,6 +23,8 @@ pub enum Cause {
     Plan,
     /// Somebody asked with `invalidate`.
     Forced,
+    /// What has left sets that have it invalidated.
+    Removed,
     /// A half of a refused batch.
     Bisect,
 }

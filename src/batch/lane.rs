@@ -299,6 +299,7 @@ impl Lane {
         forced()
             .or_else(|| cut(Class::Forced))
             .or_else(|| self.ready.front().map(parcel))
+            .or_else(|| cut(Class::Removed))
             .or_else(|| cut(Class::Planned))
             .or_else(|| self.halves.front().map(parcel))
     }
@@ -351,10 +352,10 @@ impl Lane {
                     self.tally.calls -= 1;
                     return Next::Wait(0);
                 };
-                let cause = if class == Class::Forced {
-                    Cause::Forced
-                } else {
-                    Cause::Plan
+                let cause = match class {
+                    Class::Forced => Cause::Forced,
+                    Class::Removed => Cause::Removed,
+                    Class::Planned => Cause::Plan,
                 };
                 let batch = NewBatch {
                     target: self.settings.target,

@@ -10,6 +10,8 @@ use crate::manifest::{Bucket, RateLimit};
 pub enum Class {
     /// Work of a plan, and its repeats.
     Planned,
+    /// What has left its set: ahead of the plan, and no more urgent than it.
+    Removed,
     /// Work that somebody asked for with `invalidate`.
     Forced,
 }
@@ -219,10 +221,10 @@ impl Meter {
     fn usable(&self, class: Class) -> u64 {
         match class {
             // Of a bucket of one, the forced can only be first in line.
-            Class::Planned if self.bucket.burst > 1 => {
+            Class::Planned | Class::Removed if self.bucket.burst > 1 => {
                 self.bucket.burst - (self.bucket.burst / 10).max(1)
             }
-            Class::Planned | Class::Forced => self.bucket.burst,
+            Class::Planned | Class::Removed | Class::Forced => self.bucket.burst,
         }
     }
 

@@ -52,6 +52,14 @@ impl Lane {
         self.parcels.get(&ticket)?.no
     }
 
+    /// Whether a parcel under way is about nothing but items that nobody
+    /// declares any more.
+    pub fn is_removal(&self, ticket: Ticket) -> bool {
+        let claims = self.parcels[&ticket].batch.claims.iter();
+        let mut entries = claims.flat_map(|claim| &claim.entries);
+        entries.all(|entry| entry.mark().is_removed())
+    }
+
     /// Whether this open batch is one of the lane's.
     pub fn has(&self, no: BatchNo) -> bool {
         self.parcels.values().any(|parcel| parcel.no == Some(no))
@@ -64,6 +72,7 @@ impl Lane {
         let unopened = parcels.filter(|parcel| parcel.no.is_none());
         unopened.map(Parcel::len).sum::<usize>()
             + self.queue.left(Class::Planned)
+            + self.queue.left(Class::Removed)
             + self.queue.left(Class::Forced)
     }
 

@@ -114,6 +114,7 @@ impl Composer<'_> {
             tiers,
             limits: spec.limits,
             on_create: spec.on_create,
+            on_remove: spec.on_remove,
             not_before_ms: spec.not_before_ms,
             suspend: spec.suspend,
             approve: manifest.annotations.get(APPROVE).cloned(),

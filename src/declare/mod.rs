@@ -19,8 +19,8 @@ use crate::expand::{Addressing, Compiled, SetSource, compile};
 use crate::load::{self, Tree};
 use crate::lookup::Known;
 use crate::manifest::{
-    AssetSetSpec, Catalog, LimitsSpec, Manifest, OnCreate, Place, Problem, ProviderSchemas, Step,
-    TemplateSpec, read_catalog,
+    AssetSetSpec, Catalog, LimitsSpec, Manifest, OnCreate, OnRemove, Place, Problem,
+    ProviderSchemas, Step, TemplateSpec, read_catalog,
 };
 use crate::provider::{LookUp, catalog};
 use crate::resolve::{NamedFile, glob, resolve};
@@ -115,6 +115,8 @@ pub struct DeclaredSet {
     pub limits: LimitsSpec,
     /// What a first sight of it means.
     pub on_create: OnCreate,
+    /// What it means that an item leaves it.
+    pub on_remove: OnRemove,
     /// Milliseconds since the epoch before which nothing is sent.
     pub not_before_ms: Option<i64>,
     /// Nothing is sent while true.
@@ -168,6 +170,12 @@ impl DeclaredSet {
         } else {
             "excludeAssets"
         }
+    }
+
+    /// Globs over URLs and over ids of assets that it leaves out.
+    pub fn excludes(&self) -> (&[String], &[String]) {
+        let spec = &self.manifest.spec;
+        (&spec.exclude, &spec.exclude_assets)
     }
 
     /// Where the manifest gives `field` of its `spec`.

@@ -1,8 +1,8 @@
 //! Sets and templates for tests, with nothing declared that is not named.
 
 use crate::manifest::{
-    AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, Place, PresetChoice, PresetSpec, Problem, Step,
-    TemplateEntry, TemplateSpec, UrlSpec,
+    AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, OnRemove, Place, PresetChoice, PresetSpec,
+    Problem, Step, TemplateEntry, TemplateSpec, UrlSpec,
 };
 use crate::resolve::{NamedFile, resolve};
 
@@ -37,6 +37,7 @@ pub(crate) fn set() -> AssetSetSpec {
             max_share_percent: None,
         },
         on_create: OnCreate::Invalidate,
+        on_remove: OnRemove::Ignore,
         not_before_ms: None,
         suspend: false,
         strict: false,

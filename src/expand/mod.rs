@@ -6,6 +6,7 @@ use crate::resolve::PlaceOf;
 
 mod class;
 mod compile;
+mod kept;
 mod line;
 mod program;
 mod sorted;
@@ -13,6 +14,7 @@ mod template;
 mod url;
 
 pub use compile::compile;
+pub use kept::Kept;
 pub use line::url_problem;
 pub use program::{Expansion, Found};
 pub use sorted::for_each_sorted;

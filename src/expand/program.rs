@@ -162,23 +162,35 @@ impl Expansion {
         Found { items, next }
     }
 
+    /// The keys of all items that are `wanted`, sorted and each once.
+    pub fn keys(&self, wire: &Wire, wanted: &(dyn Fn(Key) -> bool + Sync)) -> Vec<Key> {
+        self.distinct(|url| {
+            let key = Key::of(ItemKind::Url, wire.item(url));
+            wanted(key).then_some(key)
+        })
+    }
+
     /// How many different URLs become the items that are `wanted`.
     pub fn count_behind(&self, wire: &Wire, wanted: &(dyn Fn(Key) -> bool + Sync)) -> u64 {
+        let urls = self.distinct(|url| {
+            let is_wanted = wanted(Key::of(ItemKind::Url, wire.item(url)));
+            is_wanted.then(|| Key::of(ItemKind::Url, url))
+        });
+        urls.len() as u64
+    }
+
+    /// What `key_of` gives for all URLs, sorted and each once.
+    fn distinct(&self, key_of: impl Fn(&[u8]) -> Option<Key> + Sync) -> Vec<Key> {
         let chunks: Vec<_> = self.chunks(0..self.rows()).collect();
         let keys_of = |(rows, _)| {
             let mut keys = Vec::new();
-            self.visit(rows, |url, _| {
-                let url = url.as_bytes();
-                if wanted(Key::of(ItemKind::Url, wire.item(url))) {
-                    keys.push(Key::of(ItemKind::Url, url));
-                }
-            });
+            self.visit(rows, |url, _| keys.extend(key_of(url.as_bytes())));
             keys
         };
         let mut keys: Vec<Key> = chunks.into_par_iter().flat_map_iter(keys_of).collect();
         keys.par_sort_unstable();
         keys.dedup();
-        keys.len() as u64
+        keys
     }
 
     /// Whether there are URLs, and `exclude` takes out every one.

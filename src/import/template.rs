@@ -6,8 +6,8 @@ use super::File;
 use super::manifests::{Cdn, Manifests, cdn, head, scalar, template};
 use crate::expand::{Addressing, SetSource, compile};
 use crate::manifest::{
-    AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, Place, PresetChoice, PresetSpec, Problem, Step,
-    TemplateEntry, TemplateSpec,
+    AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, OnRemove, Place, PresetChoice, PresetSpec,
+    Problem, Step, TemplateEntry, TemplateSpec,
 };
 use crate::resolve::resolve;
 
@@ -147,6 +147,7 @@ fn one_asset(uses_id: bool) -> AssetSetSpec {
             max_share_percent: None,
         },
         on_create: OnCreate::Invalidate,
+        on_remove: OnRemove::Ignore,
         not_before_ms: None,
         suspend: false,
         strict: false,

@@ -1,9 +1,11 @@
 //! What would be sent, and why.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::declare::{Cdn, Declared};
 use crate::digest::{Entry, Key};
+use crate::expand::Expansion;
 use crate::plan::{Plan, SetPlan, TargetPlan};
 use crate::reconcile::estimate;
 use crate::reconcile::planning::{self, Planned};
@@ -118,13 +120,17 @@ fn behind(cdn: &Cdn, planned: &Planned) -> u64 {
     let is_here = |target: &TargetPlan| target.cdn == cdn.name && target.hold.is_none();
     let here = targets(&planned.plan).filter(|(_, target)| is_here(target));
     let counts = here.map(|(set, target)| {
-        let is_sent = |key| is_sent(target, key);
-        match planned.expansions.get(&set.set) {
-            Some(expansion) if !cdn.wire.is_plain() && target.items() > 0 => {
-                expansion.count_behind(&cdn.wire, &is_sent)
-            }
-            _ => target.items() + target.block.map_or(0, |block| block.items),
+        let declared = planned.expansions.get(&set.set);
+        let left = planned.leaving.get(&set.set);
+        let is_known = declared.or(left).is_some();
+        if cdn.wire.is_plain() || target.items() == 0 || !is_known {
+            return target.items() + target.block.map_or(0, |block| block.items);
         }
+        let count = |source: Option<&Arc<Expansion>>, sent: &[&[Entry]]| {
+            let is_sent = |key| sent.iter().any(|entries| holds(entries, key));
+            source.map_or(0, |source| source.count_behind(&cdn.wire, &is_sent))
+        };
+        count(declared, &[&target.forced, &target.send]) + count(left, &[&target.removed])
     });
     counts.sum()
 }
@@ -159,27 +165,29 @@ fn items(
     (set, target): (&SetPlan, &TargetPlan),
     at_most: usize,
 ) -> Vec<String> {
-    let is_sent = |key| is_sent(target, key);
-    let mut found: BTreeMap<Key, String> = BTreeMap::new();
-    let Some(expansion) = planned.expansions.get(&set.set) else {
+    let sent = [&target.forced, &target.removed, &target.send];
+    let is_sent = |key| sent.iter().any(|entries| holds(entries, key));
+    let declared_by = planned.expansions.get(&set.set);
+    let left = planned.leaving.get(&set.set);
+    if declared_by.or(left).is_none() {
         let adhoc = planned.adhoc.iter().filter(|(key, _)| is_sent(**key));
         return adhoc
             .map(|(_, item)| item.to_string())
             .take(at_most)
             .collect();
-    };
+    }
     let Some(cdn) = declared.cdns.get(&target.cdn) else {
         return Vec::new();
     };
-    let mut from = Some(0);
-    while let Some(cursor) = from.filter(|_| found.len() < at_most) {
-        let hits = expansion.find(&cdn.wire, cursor, &is_sent, at_most.min(100_000));
-        found.extend(
-            hits.items
-                .into_iter()
-                .map(|(key, item)| (key, item.into_string())),
-        );
-        from = hits.next;
+    let mut found: BTreeMap<Key, String> = BTreeMap::new();
+    for expansion in declared_by.into_iter().chain(left) {
+        let mut from = Some(0);
+        while let Some(cursor) = from.filter(|_| found.len() < at_most) {
+            let hits = expansion.find(&cdn.wire, cursor, &is_sent, at_most.min(100_000));
+            let hit = |(key, item): (Key, Box<str>)| (key, item.into_string());
+            found.extend(hits.items.into_iter().map(hit));
+            from = hits.next;
+        }
     }
     let mut items: Vec<String> = found.into_values().collect();
     items.sort_unstable();
@@ -187,11 +195,7 @@ fn items(
     items
 }
 
-fn is_sent(target: &TargetPlan, key: Key) -> bool {
-    let at = |entries: &[Entry]| {
-        entries
-            .binary_search_by_key(&key, |entry| entry.key())
-            .is_ok()
-    };
-    at(&target.forced) || at(&target.send)
+fn holds(entries: &[Entry], key: Key) -> bool {
+    let found = entries.binary_search_by_key(&key, |entry| entry.key());
+    found.is_ok()
 }

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::scalar::{Formed, Share, Time};
 use super::search::{self, SearchWire};
 use super::spec::{
-    AssetSetSpec, AssetSpec, AssetsFrom, LimitsSpec, OnCreate, PresetChoice, PresetSpec, UrlSpec,
+    AssetSetSpec, AssetSpec, AssetsFrom, LimitsSpec, OnCreate, OnRemove, PresetChoice, PresetSpec,
+    UrlSpec,
 };
 use super::wire::{OneOrMany, PresetWire, Short, Switch, Text, texts};
 
@@ -49,6 +50,10 @@ pub(super) struct AssetSetWire {
     /// What a first sight of this set means: `invalidate`, or `adopt` to
     /// record everything as already fresh.
     on_create: Option<OnCreateWire>,
+    /// What it means that a URL leaves this set: `ignore`, or `invalidate` to
+    /// send it once more, within `limits`. What is excluded or still declared
+    /// by another set for the same Cdn is not sent.
+    on_remove: Option<OnRemoveWire>,
     /// Nothing is sent before this time.
     not_before: Option<Formed<Time>>,
     /// Nothing is sent while true.
@@ -160,6 +165,13 @@ enum OnCreateWire {
     Adopt,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum OnRemoveWire {
+    Ignore,
+    Invalidate,
+}
+
 /// The spec of a document that passed its check.
 pub(super) fn to_spec(wire: AssetSetWire) -> AssetSetSpec {
     let assets = wire.assets.unwrap_or_default();
@@ -181,6 +193,10 @@ pub(super) fn to_spec(wire: AssetSetWire) -> AssetSetSpec {
         on_create: match wire.on_create {
             Some(OnCreateWire::Adopt) => OnCreate::Adopt,
             Some(OnCreateWire::Invalidate) | None => OnCreate::Invalidate,
+        },
+        on_remove: match wire.on_remove {
+            Some(OnRemoveWire::Invalidate) => OnRemove::Invalidate,
+            Some(OnRemoveWire::Ignore) | None => OnRemove::Ignore,
         },
         not_before_ms: wire.not_before.map(|time| time.0.ms),
         suspend: wire.suspend.unwrap_or(false),

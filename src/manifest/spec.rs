@@ -167,6 +167,8 @@ pub struct AssetSetSpec {
     pub limits: LimitsSpec,
     /// What a first sight of the set means.
     pub on_create: OnCreate,
+    /// What it means that an item leaves the set.
+    pub on_remove: OnRemove,
     /// Milliseconds since the epoch before which nothing is sent.
     pub not_before_ms: Option<i64>,
     /// Nothing is sent while true.
@@ -301,6 +303,15 @@ pub enum OnCreate {
     Invalidate,
     /// Record everything as already fresh.
     Adopt,
+}
+
+/// `onRemove`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRemove {
+    /// Nothing is sent.
+    Ignore,
+    /// The CDN is told once more.
+    Invalidate,
 }
 
 /// A secret by reference; read when used.

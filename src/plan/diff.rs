@@ -14,12 +14,14 @@ pub struct Reasons {
     pub owed: u64,
     /// Asked for with `invalidate`.
     pub forced: u64,
+    /// No longer declared.
+    pub removed: u64,
 }
 
 impl Reasons {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.new + self.revised + self.owed + self.forced
+        self.new + self.revised + self.owed + self.forced + self.removed
     }
 }
 
@@ -30,6 +32,11 @@ pub struct Diff {
     pub send: Vec<Entry>,
     /// To be sent ahead of everything, sorted.
     pub forced: Vec<Entry>,
+    /// Departed, and to be sent once more, sorted; at the mark of what is removed.
+    pub removed: Vec<Entry>,
+    /// Departed, and would be sent once more had the set not stopped to have
+    /// what leaves it invalidated.
+    pub dropped: u64,
     /// Not told to the CDN by this ledger, but by one that lost the item.
     pub carried: Vec<Entry>,
     /// In the ledger, no longer desired.
@@ -95,7 +102,8 @@ pub fn diff(mut desired: Vec<Entry>, past: Past<'_>) -> Diff {
                 diff.carried.push(entry);
                 return false;
             }
-            None => diff.reasons.new += 1,
+            // Once it was removed, caches may hold that it is not there.
+            None | Some(Mark::REMOVED) => diff.reasons.new += 1,
             Some(Mark::OWED) => diff.reasons.owed += 1,
             Some(_) => diff.reasons.revised += 1,
         }
@@ -104,6 +112,40 @@ pub fn diff(mut desired: Vec<Entry>, past: Past<'_>) -> Diff {
     diff.departed.extend(ledger.map(Entry::key));
     diff.send = desired;
     diff
+}
+
+impl Diff {
+    /// Of `leaving` (sorted keys that nothing declares): what the ledger holds
+    /// and the CDN has not accepted as removed, or may yet accept as told.
+    pub fn awaited(&self, leaving: &[Key], past: Past<'_>) -> Vec<Key> {
+        let (entries, open) = (&past.contents.entries, &past.contents.open);
+        let is_told = |key: &Key| {
+            let at = entries.binary_search_by_key(key, |entry| entry.key());
+            at.is_ok_and(|at| !entries[at].mark().is_removed())
+        };
+        let is_awaited = |key: &&Key| is_told(key) || open.binary_search(key).is_ok();
+        leaving.iter().filter(is_awaited).copied().collect()
+    }
+
+    /// Has what is awaited of `leaving` sent, as far as nothing is in its way.
+    pub fn remove(&mut self, leaving: &[Key], past: Past<'_>) -> Vec<Key> {
+        let awaited = self.awaited(leaving, past);
+        for key in &awaited {
+            let entry = Entry::new(*key, Mark::REMOVED);
+            if past.contents.open.binary_search(key).is_ok() {
+                self.open += 1;
+            } else if past.held.binary_search(key).is_ok() {
+                self.held += 1;
+            } else if past.refused.binary_search(&entry).is_ok() {
+                self.refused.push(entry);
+            } else {
+                self.reasons.removed += 1;
+                self.removed.push(entry);
+            }
+        }
+        self.refused.sort_unstable();
+        awaited
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +216,7 @@ mod tests {
                 new: 1,
                 revised: 1,
                 owed: 1,
-                forced: 0
+                ..Reasons::default()
             }
         );
     }

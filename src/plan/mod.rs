@@ -135,6 +135,10 @@ pub struct TargetPlan {
     pub send: Vec<Entry>,
     /// Sorted; what goes first.
     pub forced: Vec<Entry>,
+    /// Sorted; what has left and goes after those.
+    pub removed: Vec<Entry>,
+    /// Would be removed, had the set not stopped to ask for it.
+    pub dropped: u64,
     /// Recorded without being sent: adopted, or carried over from another set.
     pub record: Vec<Entry>,
     /// No longer desired.
@@ -164,7 +168,7 @@ pub struct TargetPlan {
 impl TargetPlan {
     /// Items that would be sent now.
     pub fn items(&self) -> u64 {
-        (self.send.len() + self.forced.len()) as u64
+        (self.send.len() + self.forced.len() + self.removed.len()) as u64
     }
 
     /// Whether carrying it out records anything: a blocked one marks nothing,
@@ -176,8 +180,9 @@ impl TargetPlan {
 
     /// Items that the CDN has been told, or that are recorded as if it had.
     pub fn told(&self) -> u64 {
-        let blocked = self.block.map_or(0, |block| block.items);
-        let untold = self.items() + blocked + self.refused + self.held + self.open;
+        let blocked = self.block.map_or(0, |block| block.items - block.removed);
+        let removed = self.removed.len() as u64;
+        let untold = self.items() - removed + blocked + self.refused + self.held + self.open;
         self.total.saturating_sub(untold)
     }
 
@@ -199,6 +204,8 @@ impl TargetPlan {
             total: ledger.count,
             send: Vec::new(),
             forced: Vec::new(),
+            removed: Vec::new(),
+            dropped: 0,
             record: Vec::new(),
             departed: Vec::new(),
             unapproved: 0,

@@ -13,6 +13,8 @@ const SHARE_FLOOR: u64 = 100;
 pub struct Block {
     /// Items that wait.
     pub items: u64,
+    /// Of them: no longer declared.
+    pub removed: u64,
     /// Which limit, and its value.
     pub limit: Limit,
 }
@@ -71,11 +73,17 @@ pub fn restrict(
     approved: &[Entry],
     count: u64,
 ) -> Option<Block> {
-    let items = unapproved(&diff.send, approved);
+    let removed = unapproved(&diff.removed, approved);
+    let items = unapproved(&diff.send, approved) + removed;
     let limit = Limit::exceeded(limits, items, count)?;
-    diff.send
-        .retain(|entry| approved.binary_search(entry).is_ok());
-    Some(Block { items, limit })
+    let is_approved = |entry: &Entry| approved.binary_search(entry).is_ok();
+    diff.send.retain(is_approved);
+    diff.removed.retain(is_approved);
+    Some(Block {
+        items,
+        removed,
+        limit,
+    })
 }
 
 /// Takes what is not approved out of a target's plan: all sets together are
@@ -85,9 +93,12 @@ pub fn restrict_first_run(target: &mut TargetPlan, approved: &[Entry], limit: u6
         return;
     }
     let is_approved = |entry: &Entry| approved.binary_search(entry).is_ok();
+    let removed = unapproved(&target.removed, approved);
     target.send.retain(is_approved);
+    target.removed.retain(is_approved);
     target.block = Some(Block {
         items: target.unapproved,
+        removed,
         limit: Limit::FirstRun(limit),
     });
     target.unapproved = 0;

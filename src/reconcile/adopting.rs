@@ -1,6 +1,6 @@
 //! Recording a set as already fresh, where somebody knows that it is.
 
-use super::Error;
+use super::{Error, planning};
 use crate::declare::{Declared, DeclaredSet};
 use crate::digest::Digest;
 use crate::state::{Begin, StateError, Store};
@@ -45,7 +45,8 @@ pub(super) fn adopt(
             approve: None,
         });
     }
-    store.adopt(&begins, now_ms)?;
+    let keep = planning::keep_all(declared, set, &expansion);
+    store.adopt(&begins, Some(&keep), now_ms)?;
     if is_all_recorded(declared, store)? {
         store.let_through()?;
     }

@@ -18,7 +18,7 @@ use crate::digest::{Digest, Entry, Key};
 use crate::expand::Expansion;
 use crate::plan::recorded::{LedgerId, TargetId};
 use crate::plan::{SetPlan, TargetPlan};
-use crate::state::{Approval, Begin};
+use crate::state::{Approval, Begin, Keep};
 use crate::submit::outbound::Outbound;
 use crate::wire::Wire;
 
@@ -32,6 +32,8 @@ impl Run<'_> {
         let now_ms = self.tools.clock.now_ms();
         let rows = self.target_rows()?;
         let begins_past = self.begins_past(&planned.plan);
+        let keeps = keeps_of(planned);
+        self.depart(planned, now_ms)?;
         let mut begins = Vec::new();
         let mut begun = Vec::new();
         for set in &mut planned.plan.sets {
@@ -39,14 +41,14 @@ impl Run<'_> {
             for target in set
                 .targets
                 .iter_mut()
-                .filter(|target| !is_unchanged && begins_with(target))
+                .filter(|target| !is_unchanged && target.is_begun())
             {
                 let row = rows[&target.target];
                 begins.push(begin_of(&set.set, set.id, target, row, now_ms));
                 begun.push(target);
             }
         }
-        let ledgers = self.store.begin(&begins, now_ms)?;
+        let ledgers = self.store.begin_keeping(&begins, &keeps, now_ms)?;
         if begins_past {
             self.store.let_through()?;
         }
@@ -56,6 +58,21 @@ impl Run<'_> {
         }
         let lanes = self.load_lanes(planned, now_ms)?;
         self.tools.submitter.load(lanes, now_ms);
+        Ok(())
+    }
+
+    /// What a blocked plan finds gone is forgotten in the end, like all else.
+    fn depart(&mut self, planned: &Planned, now_ms: i64) -> Result<(), Error> {
+        let is_waiting = |target: &&TargetPlan| {
+            let is_blocked = target.block.is_some_and(|block| block.removed > 0);
+            is_blocked && target.hold.is_none() && !target.is_begun()
+        };
+        let targets = planned.plan.targets().filter(is_waiting);
+        let departed = targets.filter_map(|target| Some((target.ledger?, target.departed.clone())));
+        let departed: Vec<_> = departed.collect();
+        if !departed.is_empty() {
+            self.store.depart(&departed, now_ms)?;
+        }
         Ok(())
     }
 
@@ -191,11 +208,18 @@ fn unfinished_tier(set: &SetPlan) -> Option<usize> {
     first.map(|target| target.tier)
 }
 
-/// Whether anything of a target's plan is to be recorded: a blocked one marks nothing.
-fn begins_with(target: &TargetPlan) -> bool {
-    let is_blocked = target.block.is_some() && target.items() == 0 && target.approve.is_empty();
-    // Recording is not sending: what is adopted is recorded while it is held, too.
-    (target.hold.is_none() && !is_blocked) || !target.record.is_empty()
+/// What is kept of the inputs of sets: where a plan that has something to send
+/// is not begun, nothing is recorded that they would have to tell.
+fn keeps_of(planned: &mut Planned) -> Vec<Keep> {
+    let keeps = std::mem::take(&mut planned.keeps).into_values();
+    let is_recorded = |keep: &Keep| {
+        let set = planned.plan.sets.iter().find(|set| set.set == keep.set);
+        set.is_none_or(|set| {
+            let mut targets = set.targets.iter();
+            targets.any(TargetPlan::is_begun) || set.targets.iter().all(TargetPlan::is_fresh)
+        })
+    };
+    keeps.filter(is_recorded).collect()
 }
 
 /// What is recorded before anything of a target's plan is sent. The entries to
@@ -214,8 +238,9 @@ fn begin_of(set: &str, id: Digest, target: &mut TargetPlan, row: TargetId, now_m
     } else {
         std::mem::take(&mut target.send)
     };
-    if !is_held && !target.forced.is_empty() {
+    if !is_held && target.forced.len() + target.removed.len() > 0 {
         owe.extend(&target.forced);
+        owe.extend(&target.removed);
         owe.sort_unstable();
     }
     Begin {
@@ -238,9 +263,9 @@ fn give_back(target: &mut TargetPlan, begin: Begin) {
     }
     target.send = begin.owe;
     let forced = &target.forced;
-    target
-        .send
-        .retain(|entry| forced.is_empty() || forced.binary_search(entry).is_err());
+    target.send.retain(|entry| {
+        !entry.mark().is_removed() && (forced.is_empty() || forced.binary_search(entry).is_err())
+    });
 }
 
 /// The targets of the innermost tier that has something to send, if every
@@ -277,12 +302,16 @@ fn load(
     ledger: LedgerId,
     (planned, cdn): (&Planned, &Cdn),
 ) {
+    let declared = planned.expansions.get(&set.set);
+    let left = planned.leaving.get(&set.set);
     let parts = [
-        (Class::Forced, &target.forced),
-        (Class::Planned, &target.send),
+        (Class::Forced, &target.forced, declared),
+        (Class::Removed, &target.removed, left),
+        (Class::Planned, &target.send, declared),
     ];
-    for (class, entries) in parts.into_iter().filter(|(_, entries)| !entries.is_empty()) {
-        let source: Box<dyn ItemSource> = match planned.expansions.get(&set.set) {
+    let parts = parts.into_iter();
+    for (class, entries, expansion) in parts.filter(|(_, entries, _)| !entries.is_empty()) {
+        let source: Box<dyn ItemSource> = match expansion {
             Some(expansion) => Box::new(ExpansionSource::new(expansion, &cdn.wire)),
             None => Box::new(adhoc(planned, entries)),
         };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Error;
+use super::{Error, planning};
 use crate::declare::Declared;
 use crate::digest::Digest;
 use crate::manifest::Problem;
@@ -26,7 +26,7 @@ pub fn record(base: &Declared, store: &mut Store, now_ms: i64) -> Result<Unknown
         sets: base.broken.iter().chain(&base.left_out).cloned().collect(),
         problems: base.problems.clone(),
     };
-    let mut begins = Vec::new();
+    let (mut begins, mut keeps) = (Vec::new(), Vec::new());
     for set in base.sets.values() {
         let compiled = set.expand();
         let Some(expansion) = compiled.expansion else {
@@ -34,6 +34,7 @@ pub fn record(base: &Declared, store: &mut Store, now_ms: i64) -> Result<Unknown
             unknown.problems.extend(compiled.problems);
             continue;
         };
+        keeps.push(planning::keep_all(base, set, &expansion));
         for cdn in set
             .tiers
             .iter()
@@ -54,6 +55,6 @@ pub fn record(base: &Declared, store: &mut Store, now_ms: i64) -> Result<Unknown
             });
         }
     }
-    store.begin(&begins, now_ms)?;
+    store.begin_keeping(&begins, &keeps, now_ms)?;
     Ok(unknown)
 }

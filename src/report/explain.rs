@@ -115,6 +115,8 @@ pub enum ObstacleKind {
     Excluded,
     /// A set cannot be read.
     Broken,
+    /// It has left its set.
+    Removed,
 }
 
 /// What a CDN has been told of a URL.

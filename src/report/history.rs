@@ -237,12 +237,19 @@ fn row(
             batch.no.0.to_string(),
             instant(batch.closed_ms.unwrap_or(batch.opened_ms)),
             named(&batch.target, names),
-            counted(batch.count, "item"),
+            counted(batch.count, noun(batch.cause)),
             [told, found.unwrap_or_default()].concat(),
             sets(batch).join(", "),
             batch.commit.as_deref().map(short).unwrap_or_default(),
         ],
         ..Row::default()
+    }
+}
+
+fn noun(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Removed => "removed item",
+        Cause::Plan | Cause::Forced | Cause::Bisect => "item",
     }
 }
 
@@ -260,6 +267,7 @@ fn document(
         cause: match batch.cause {
             Cause::Plan => "plan",
             Cause::Forced => "invalidate",
+            Cause::Removed => "removed",
             Cause::Bisect => "bisect",
         },
         commit: batch.commit.clone(),

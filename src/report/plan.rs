@@ -88,8 +88,12 @@ pub struct TargetDocument {
     pub owed: u64,
     /// Of them: asked for with `invalidate`.
     pub forced: u64,
-    /// Items that are no longer declared.
+    /// Of them: no longer declared.
+    pub removed: u64,
+    /// Items that are no longer declared, sent or not.
     pub departed: u64,
+    /// Items no longer declared that the set has ignored by now.
+    pub dropped: u64,
     /// Recorded as fresh without being sent.
     pub recorded: u64,
     /// Not sent: the CDN refused them at this revision.
@@ -183,6 +187,9 @@ fn sign(target: &TargetPlan) -> Sign {
 
 fn amount(target: &TargetPlan) -> String {
     let sent = target.items() + target.block.map_or(0, |block| block.items);
+    if target.total == 0 {
+        return format!("+{}", counted(sent, "URL"));
+    }
     format!("+{} of {}", grouped(sent), counted(target.total, "URL"))
 }
 
@@ -190,12 +197,20 @@ fn why(set: &SetPlan, target: &TargetPlan, cure: &Cure) -> String {
     let mut parts = Vec::new();
     match target.first {
         Some(First::NewSet) => parts.push("new set".to_owned()),
-        Some(First::WireChanged) => parts.push("wire form changed".to_owned()),
+        Some(First::WireChanged) => {
+            parts.push("wire form changed".to_owned());
+            let Reasons { removed, .. } = target.reasons;
+            parts.extend(reasons(Reasons {
+                removed,
+                ..Reasons::default()
+            }));
+        }
         None => parts.extend(reasons(target.reasons)),
     }
     let silent = [
         (target.record.len() as u64, "recorded as fresh"),
-        (target.departed.len() as u64, "no longer declared"),
+        (target.dropped, "removed, not sent any more"),
+        (unsent(target), "no longer declared"),
         (target.refused, "refused earlier"),
         (target.held, "refused by an inner tier"),
     ];
@@ -213,17 +228,24 @@ fn why(set: &SetPlan, target: &TargetPlan, cure: &Cure) -> String {
     parts.join(", ")
 }
 
+/// Items that are no longer declared, and of which nothing else is said.
+fn unsent(target: &TargetPlan) -> u64 {
+    let departed = target.departed.len() as u64;
+    departed.saturating_sub(target.reasons.removed + target.dropped)
+}
+
 fn reasons(reasons: Reasons) -> Vec<String> {
     [
         (reasons.new, "new URL"),
         (reasons.revised, "new revision"),
         (reasons.owed, "owed"),
         (reasons.forced, "forced"),
+        (reasons.removed, "removed"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
     .map(|(count, noun)| match noun {
-        "owed" | "forced" => format!("{} {noun}", grouped(count)),
+        "owed" | "forced" | "removed" => format!("{} {noun}", grouped(count)),
         _ => counted(count, noun),
     })
     .collect()
@@ -240,7 +262,8 @@ pub fn blocked(block: Block) -> String {
     }
 }
 
-pub(super) fn hold(hold: &Hold) -> String {
+/// Why nothing is sent for now.
+pub fn hold(hold: &Hold) -> String {
     match hold {
         Hold::Suspended => "suspended".to_owned(),
         Hold::NotBefore(ms) => format!("not before {}", instant(*ms)),
@@ -365,7 +388,9 @@ fn target_document(set: &SetPlan, target: &TargetPlan, context: &Context) -> Tar
         revised: target.reasons.revised,
         owed: target.reasons.owed,
         forced: target.reasons.forced,
+        removed: target.reasons.removed,
         departed: target.departed.len() as u64,
+        dropped: target.dropped,
         recorded: target.record.len() as u64,
         refused: target.refused,
         held: target.held,

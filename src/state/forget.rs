@@ -11,8 +11,14 @@ use crate::digest::Key;
 use crate::plan::recorded::LedgerId;
 
 /// What has departed, or belongs to a set that is gone, would say "fresh" when
-/// it returns, at a mark from before these plans.
-pub(super) fn forget_elsewhere(conn: &Connection, begins: &[Begin]) -> Result<()> {
+/// it returns, at a mark from before these plans; `ledgers` are theirs, in
+/// order. What a ledger is itself about to have sent stays in it, also where it
+/// has left.
+pub(super) fn forget_elsewhere(
+    conn: &Connection,
+    begins: &[Begin],
+    ledgers: &[LedgerId],
+) -> Result<()> {
     let targets: BTreeSet<i64> = begins.iter().map(|begin| begin.target.0).collect();
     for target in targets {
         let sql = "SELECT l.id, s.missing_since IS NOT NULL FROM ledger l
@@ -32,20 +38,28 @@ pub(super) fn forget_elsewhere(conn: &Connection, begins: &[Begin]) -> Result<()
             .collect();
         sent.sort_unstable();
         for (ledger, is_gone) in lost {
-            forget_sent(conn, ledger, is_gone, &sent)?;
+            let own = ledgers.iter().position(|other| *other == ledger);
+            let own = own.map_or(&[][..], |at| &begins[at].owe);
+            let is_others = |key: &Key| {
+                let found = own.binary_search_by_key(key, |entry| entry.key());
+                found.is_err() && sent.binary_search(key).is_ok()
+            };
+            forget_sent(conn, ledger, is_gone, is_others)?;
         }
     }
     Ok(())
 }
 
-fn forget_sent(conn: &Connection, ledger: LedgerId, is_gone: bool, sent: &[Key]) -> Result<()> {
+fn forget_sent(
+    conn: &Connection,
+    ledger: LedgerId,
+    is_gone: bool,
+    is_sent: impl Fn(&Key) -> bool,
+) -> Result<()> {
     let mut gone = Vec::new();
     for mut group in departed::read(conn, ledger)? {
         let before = gone.len();
-        let (forgotten, kept) = group
-            .keys
-            .iter()
-            .partition(|key| sent.binary_search(key).is_ok());
+        let (forgotten, kept) = group.keys.iter().partition(|key| is_sent(key));
         group.keys = kept;
         gone.extend::<Vec<Key>>(forgotten);
         if gone.len() > before {
@@ -56,7 +70,7 @@ fn forget_sent(conn: &Connection, ledger: LedgerId, is_gone: bool, sent: &[Key])
         fold(conn, &Head::read(conn, ledger)?)?;
         let entries = Head::read(conn, ledger)?.base(conn)?;
         let keys = entries.iter().map(|entry| entry.key());
-        gone.extend(keys.filter(|key| sent.binary_search(key).is_ok()));
+        gone.extend(keys.filter(is_sent));
         gone.sort_unstable();
         gone.dedup();
     }

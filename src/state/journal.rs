@@ -331,6 +331,7 @@ fn cause_name(cause: Cause) -> &'static str {
     match cause {
         Cause::Plan => "plan",
         Cause::Forced => "forced",
+        Cause::Removed => "removed",
         Cause::Bisect => "bisect",
     }
 }
@@ -339,6 +340,7 @@ pub(super) fn read_cause(no: i64, name: &str) -> Result<Cause> {
     Ok(match name {
         "plan" => Cause::Plan,
         "forced" => Cause::Forced,
+        "removed" => Cause::Removed,
         "bisect" => Cause::Bisect,
         other => {
             let what = format!("there is no cause `{other}`");

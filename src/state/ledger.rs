@@ -13,7 +13,7 @@ use super::bucket::{self, Edits};
 use super::fold::{claimed, fold, overlay_of};
 use super::forced::{forced, unforce};
 use super::records::{Records, read_sealed, unknown};
-use super::{ADHOC, Result, StateError, Store, departed, forget, observe};
+use super::{ADHOC, Keep, Result, StateError, Store, departed, forget, kept, observe};
 
 /// The kind of event that tells of entries recorded without being sent.
 pub const ADOPTED: &str = "adopted";
@@ -49,18 +49,34 @@ impl Store {
     /// Sets and ledgers are created as needed. A set's serial grows if and
     /// only if something in one of its ledgers changed.
     pub fn begin(&mut self, begins: &[Begin], now_ms: i64) -> Result<Vec<LedgerId>> {
+        self.begin_keeping(begins, &[], now_ms)
+    }
+
+    /// The same, with what is kept of the inputs of sets, in that transaction.
+    pub fn begin_keeping(
+        &mut self,
+        begins: &[Begin],
+        keeps: &[Keep],
+        now_ms: i64,
+    ) -> Result<Vec<LedgerId>> {
         self.write(|transaction| {
             let begin = |begin| begin_one(transaction, begin, now_ms);
-            let ledgers = begins.iter().map(begin).collect::<Result<_>>()?;
-            forget::forget_elsewhere(transaction, begins)?;
+            let ledgers = begins.iter().map(begin).collect::<Result<Vec<_>>>()?;
+            for keep in keeps {
+                kept::keep(transaction, keep)?;
+            }
+            forget::forget_elsewhere(transaction, begins, &ledgers)?;
             Ok(ledgers)
         })
     }
 
     /// Records what sets desire as told already; nothing is forced or approved
     /// for them any more. One transaction.
-    pub fn adopt(&mut self, begins: &[Begin], now_ms: i64) -> Result<()> {
+    pub fn adopt(&mut self, begins: &[Begin], keep: Option<&Keep>, now_ms: i64) -> Result<()> {
         self.write(|transaction| {
+            if let Some(keep) = keep {
+                kept::keep(transaction, keep)?;
+            }
             for begin in begins {
                 let (head, _) = open_ledger(transaction, begin)?;
                 for table in ["forced", "approval"] {
@@ -129,7 +145,7 @@ pub(super) struct Head {
     pub(super) id: LedgerId,
     set: i64,
     count: u64,
-    bits: u32,
+    pub(super) bits: u32,
 }
 
 impl Head {
@@ -174,7 +190,7 @@ impl Head {
         Ok(entries)
     }
 
-    fn load(&self, conn: &Connection, prefix: u32) -> Result<Vec<Entry>> {
+    pub(super) fn load(&self, conn: &Connection, prefix: u32) -> Result<Vec<Entry>> {
         let sql = "SELECT entries, digest FROM bucket WHERE ledger_id = ? AND prefix = ?";
         let mut statement = conn.prepare_cached(sql)?;
         let mut rows = statement.query(params![self.id.0, prefix])?;
@@ -314,12 +330,7 @@ pub(super) fn ledger_of(
     target: TargetId,
     wire: Digest,
 ) -> Result<(Head, bool)> {
-    let sql = "INSERT INTO asset_set(name, serial) VALUES (?, 0) ON CONFLICT DO NOTHING";
-    conn.prepare_cached(sql)?.execute([set])?;
-    let sql = "SELECT id FROM asset_set WHERE name = ?";
-    let set: i64 = conn
-        .prepare_cached(sql)?
-        .query_row([set], |row| row.get(0))?;
+    let set = observe::set_of(conn, set)?;
     let sql =
         "INSERT INTO ledger(set_id, target_id, algorithm, wire, is_settled, count, bits, overlay)
         VALUES (?, ?, ?, ?, 0, 0, 0, 0) ON CONFLICT DO NOTHING";

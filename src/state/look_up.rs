@@ -4,14 +4,11 @@
 //! for the other: it writes as requests are left, over a connection of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
 
+use super::packing::{packed, unpacked};
 use super::records::Records;
 use super::{Result, StateError, publication, schema, store};
 use crate::digest::Digest;
@@ -231,18 +228,4 @@ fn read_asking(conn: &Connection, target: &str) -> Result<Asking> {
         asking.attempts = attempts;
     }
     Ok(asking)
-}
-
-fn packed(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder
-        .write_all(bytes)
-        .and_then(|()| encoder.finish())
-        .expect("writing to memory cannot fail")
-}
-
-fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    DeflateDecoder::new(bytes).read_to_end(&mut unpacked).ok()?;
-    Some(unpacked)
 }

@@ -209,6 +209,15 @@ pub(super) fn find_set(conn: &Connection, name: &str) -> Result<Option<i64>> {
     Ok(found.optional()?)
 }
 
+/// The row of a set, made if there is none.
+pub(super) fn set_of(conn: &Connection, set: &str) -> Result<i64> {
+    let sql = "INSERT INTO asset_set(name, serial) VALUES (?, 0) ON CONFLICT DO NOTHING";
+    conn.prepare_cached(sql)?.execute([set])?;
+    let sql = "SELECT id FROM asset_set WHERE name = ?";
+    let mut statement = conn.prepare_cached(sql)?;
+    Ok(statement.query_row([set], |row| row.get(0))?)
+}
+
 /// A set as it is recorded.
 struct Known {
     id: i64,
@@ -300,8 +309,11 @@ pub(super) fn drop_set(conn: &Connection, name: &str) -> Result<()> {
         );
         conn.execute(&sql, [name])?;
     }
-    let sql = "DELETE FROM ledger WHERE set_id = (SELECT id FROM asset_set WHERE name = ?)";
-    conn.execute(sql, [name])?;
+    for table in ["ledger", "kept_inputs"] {
+        let sql =
+            format!("DELETE FROM {table} WHERE set_id = (SELECT id FROM asset_set WHERE name = ?)");
+        conn.execute(&sql, [name])?;
+    }
     conn.execute("DELETE FROM asset_set WHERE name = ?", [name])?;
     Ok(())
 }

@@ -145,9 +145,11 @@ pub(super) fn accepted(
 }
 
 /// The entries that were not sent for a repeat; whatever was is no echo any more.
+/// Nothing would yield what is removed a second time.
 fn without_echoes(conn: &Connection, claim: &Claim) -> Result<Vec<Entry>> {
     let sql = "SELECT EXISTS (SELECT 1 FROM echo WHERE ledger_id = ?)";
     let mut entries = claim.entries.clone();
+    entries.retain(|entry| !entry.mark().is_removed());
     let mut exists = conn.prepare_cached(sql)?;
     if !exists.query_row([claim.ledger.0], |row| row.get(0))? {
         return Ok(entries);

@@ -15,12 +15,12 @@ use crate::digest::ALGORITHM;
 pub(super) const APPLICATION: i64 = 0x6672_7368;
 
 /// Raised with every change of the tables; the file's `user_version`.
-pub(super) const FORMAT: i64 = 6;
+pub(super) const FORMAT: i64 = 7;
 
 /// What makes each format the next one, from format 1 on; a new state takes
 /// the same steps.
 pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] =
-    [FILES, COUNTED, PROBES, LOOK_UPS, PUBLICATIONS];
+    [FILES, COUNTED, PROBES, LOOK_UPS, PUBLICATIONS, KEPT_INPUTS];
 
 /// From format 2 on: what files held when they were last read.
 const FILES: &str = "
@@ -105,6 +105,15 @@ CREATE TABLE publication(
     is_ready INTEGER NOT NULL, since_ms INTEGER NOT NULL, asked_ms INTEGER NOT NULL,
     listed_ms INTEGER NOT NULL, PRIMARY KEY (target, handle)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// From format 7 on: what the URLs of sets came from that have what leaves them
+/// invalidated, and what no manifest tells any more once such a set is gone.
+const KEPT_INPUTS: &str = "
+CREATE TABLE kept_inputs(
+    set_id INTEGER PRIMARY KEY, digest BLOB NOT NULL, packed BLOB NOT NULL, whole BLOB,
+    max_urls INTEGER NOT NULL, max_share INTEGER, tiers TEXT NOT NULL
+) STRICT;
 ";
 
 /// Format 1. Numbers come from AUTOINCREMENT wherever something else may still name a

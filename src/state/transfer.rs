@@ -15,7 +15,7 @@ use super::{Reader, Result, StateError, Store, journal, publication, request, sc
 /// In this order everything is taken over by [`Store::import`], but for what is
 /// known of files, which may be those of another machine, and what accounts
 /// have listed, which is true whoever asked.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
     "meta",
     "target",
     "asset_set",
@@ -33,6 +33,7 @@ const TABLES: [&str; 17] = [
     "probe",
     "repeat",
     "echo",
+    "kept_inputs",
 ];
 
 /// Copies the state at `path` to a new file `to`, as of one moment, also
@@ -193,6 +194,14 @@ fn examine(records: &Records, findings: &mut Vec<StateError>) -> Result<()> {
     note(records.files().map(drop), findings)?;
     note(records.look_ups().map(drop), findings)?;
     note(publication::examine(records), findings)?;
+    match records.kept() {
+        Ok(kept) => {
+            for set in kept.into_keys() {
+                note(records.kept_inputs(set).map(drop), findings)?;
+            }
+        }
+        other => note(other.map(drop), findings)?,
+    }
     note(records.open_batches().map(drop), findings)?;
     for ledger in numbers(conn, "SELECT id FROM ledger", findings)? {
         let ledger = crate::plan::recorded::LedgerId(ledger);

@@ -115,8 +115,9 @@ impl Submitter {
         let Some(batch) = outbound.lane.number(ticket).filter(|_| !is_mute) else {
             return Ok(None);
         };
-        // A batch that goes once more was looked at when it first went.
-        if store.has_probes(batch)? {
+        // A batch that goes once more was looked at when it first went; what is
+        // no longer declared has no bytes to be seen.
+        if outbound.lane.is_removal(ticket) || store.has_probes(batch)? {
             return Ok(None);
         }
         let (again, doubtful) = store.doubtful(target)?;

@@ -6,10 +6,11 @@ use std::fs;
 use crate::flows::plan_id;
 use crate::world::{World, items};
 
-/// Makes a state one of format 2: no account is asked, nothing is looked at, and
+/// Makes a state one of format 2: no inputs are kept, no account is asked, nothing is looked at, and
 /// nobody knows who asked for what.
 const FORMAT_2: &str = "
     DROP TABLE publication;
+    DROP TABLE kept_inputs;
     DROP TABLE look_up;
     DROP TABLE look_up_target;
     DROP TABLE probe;

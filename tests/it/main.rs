@@ -52,6 +52,7 @@ mod program;
 mod properties;
 mod publications;
 mod recovery;
+mod removal;
 mod sandbox;
 mod schemas;
 mod screens;

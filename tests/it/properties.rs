@@ -123,6 +123,34 @@ fn once_each(urls: &BTreeSet<String>) -> BTreeMap<String, u64> {
     urls.iter().map(|url| (url.clone(), 1)).collect()
 }
 
+/// How one run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Luck {
+    /// All that is to be sent is accepted.
+    Good,
+    /// Nothing is: nobody can say what the CDN took in.
+    Outage,
+    /// Nothing may be sent.
+    Suspended,
+}
+
+/// What a set declares in one run; nothing at all is no set.
+type Turn = (BTreeSet<usize>, Luck);
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let luck = prop::sample::select(vec![Luck::Good, Luck::Good, Luck::Outage, Luck::Suspended]);
+    vec((btree_set(0_usize..6, 0..6), luck), 1..12)
+}
+
+/// Whether an asset is sent once a run is lucky: it was declared or not when
+/// the last one was, and then in these unlucky ones, and now. An outage leaves
+/// open whether the CDN took in what was so then.
+fn is_sent(id: usize, (before, is_known): (bool, bool), between: &[Turn], now: bool) -> bool {
+    let mut outages = between.iter().filter(|(_, luck)| *luck == Luck::Outage);
+    let differs = outages.any(|(ids, _)| ids.contains(&id) != before);
+    before != now || (differs && is_known)
+}
+
 fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 24,
@@ -234,5 +262,48 @@ proptest! {
         site.reconcile(&mut store);
         *expected.get_mut(&url).unwrap() += 1;
         prop_assert_eq!(sandbox.accepted(), expected);
+    }
+
+    #[test]
+    fn what_leaves_a_set_is_removed_once_and_what_comes_back_is_told(
+        turns in turns(), seed in any::<u64>()
+    ) {
+        let (site, sandbox) = (Site::new(seed), Sandbox::start(Options::default()).unwrap());
+        let mut store = site.store();
+        let mut before: BTreeSet<usize> = BTreeSet::new();
+        let mut between: Vec<Turn> = Vec::new();
+        let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+        let last = (BTreeSet::from([0]), Luck::Good);
+        for (ids, luck) in turns.into_iter().chain([last]) {
+            let suspend = format!("suspend: {}", luck == Luck::Suspended);
+            site.cdn("dm", &sandbox, &[UNLIMITED, &suspend]);
+            let listed: Vec<String> = ids.iter().map(|id| format!("a{id}")).collect();
+            match listed[..] {
+                [] => site.remove_if_there("set-set.yaml"),
+                _ => site.set("set", &["onRemove: invalidate".to_owned(), format!("assets: [{}]", listed.join(", "))]),
+            }
+            if luck == Luck::Outage {
+                sandbox.fail(Failure::Status { status: 503, retry_after: None }, None);
+                site.reconcile_within(1000, &mut store);
+                sandbox.set_faults(Faults::default());
+            } else {
+                site.reconcile(&mut store);
+            }
+            if luck != Luck::Good {
+                between.push((ids, luck));
+                continue;
+            }
+            for id in 0..6 {
+                let url = format!("{IMAGES}/a{id}");
+                let past = (before.contains(&id), expected.contains_key(&url));
+                if !is_sent(id, past, &between, ids.contains(&id)) {
+                    continue;
+                }
+                *expected.entry(url).or_default() += 1;
+            }
+            (before, between) = (ids, Vec::new());
+            prop_assert_eq!(sandbox.accepted(), expected.clone());
+            prop_assert!(!site.plan(&store).has_changes());
+        }
     }
 }

@@ -139,6 +139,13 @@ impl Site {
         std::fs::remove_file(self.manifests().join(name)).unwrap();
     }
 
+    /// Removes a file from among the manifests, unless there is none.
+    pub(crate) fn remove_if_there(&self, name: &str) {
+        if self.manifests().join(name).exists() {
+            self.remove(name);
+        }
+    }
+
     /// Declares `sandbox` as the Cdn `name`, with more lines of its `spec`.
     pub(crate) fn cdn(&self, name: &str, sandbox: &Sandbox, spec: &[&str]) {
         let SandboxOptions { user, password, .. } = SandboxOptions::default();

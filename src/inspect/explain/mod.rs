@@ -3,6 +3,7 @@
 mod absent;
 mod obstacle;
 mod past;
+mod removed;
 mod search;
 mod wanted;
 
@@ -46,10 +47,15 @@ pub fn explain(
         leave_to(holder, &mut urls);
     }
     let (obstacles, sent) = match found_as {
-        None | Some(Found::Path) => (
-            absent::obstacles(declared, &failed, records, subject, moment.now_ms)?,
-            past.sent_on_request(subject)?,
-        ),
+        None | Some(Found::Path) => {
+            let now_ms = moment.now_ms;
+            let mut obstacles = absent::obstacles(declared, &failed, records, subject, now_ms)?;
+            // Why it is not yielded is said; that it was once is no news then.
+            if obstacles.is_empty() {
+                obstacles = removed::obstacles(declared, records, subject, now_ms)?;
+            }
+            (obstacles, past.sent_on_request(subject)?)
+        }
         _ => Default::default(),
     };
     let asked = Asked {

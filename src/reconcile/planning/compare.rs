@@ -36,6 +36,18 @@ impl<'a> Terms<'a> {
         }
     }
 
+    /// Those of a set that no manifest declares any more.
+    pub(super) fn vanished(set: &'a str, limits: LimitsSpec) -> Self {
+        Self {
+            set,
+            place: None,
+            limits,
+            on_create: OnCreate::Invalidate,
+            approved: None,
+            is_forced: false,
+        }
+    }
+
     pub(super) fn adhoc() -> Self {
         Self {
             set: ADHOC,
@@ -76,17 +88,24 @@ impl Planner<'_> {
     ) -> Result<SetPlan, StateError> {
         let desired: Vec<_> = wanted
             .iter()
-            .map(|wanted| (wanted.cdn.provider.target(), wanted.digest))
+            .map(|wanted| {
+                let target = wanted.cdn.provider.target();
+                let leaving = self.leaving.get(terms.set);
+                let digest = leaving.map(|leaving| leaving.with(wanted.digest, target));
+                (target, digest.unwrap_or(wanted.digest))
+            })
             .collect();
         let serial = recorded.map_or(0, |recorded| recorded.serial);
         let content = plan::content(terms.set, serial, terms.limits, &desired);
         let is_approved = self.is_approved(terms, content)?;
+        self.awaited.clear();
         let mut targets = Vec::new();
         let mut inner: Vec<Inner<'_>> = Vec::new();
         for wanted in wanted {
-            let held = expansion.map_or_else(Vec::new, |expansion| {
-                held_back(expansion, &wanted, &inner, &targets)
-            });
+            let leaving = self.leaving.get(terms.set);
+            let leaving = leaving.map(|leaving| &*leaving.expansion);
+            let expansions = expansion.into_iter().chain(leaving);
+            let held = held_back(expansions, &wanted, &inner, &targets);
             let (cdn, refused) = (wanted.cdn, self.refused(wanted.cdn)?);
             let kept = Kept {
                 refused: &refused,
@@ -95,6 +114,7 @@ impl Planner<'_> {
             targets.push(self.plan_target(terms, is_approved, wanted, kept)?);
             inner.push(Inner { cdn, refused });
         }
+        self.note_source(terms.set, &targets);
         Ok(SetPlan {
             set: terms.set.to_owned(),
             id: self.id(content),
@@ -153,8 +173,8 @@ impl Planner<'_> {
 }
 
 /// Items of an outer tier whose URLs an inner tier refused.
-fn held_back(
-    expansion: &Expansion,
+fn held_back<'e>(
+    expansions: impl Iterator<Item = &'e Expansion>,
     wanted: &Wanted<'_>,
     inner: &[Inner<'_>],
     planned: &[TargetPlan],
@@ -171,7 +191,7 @@ fn held_back(
     if refusing.is_empty() {
         return held;
     }
-    expansion.for_each(|url, _| {
+    let mut judge = |url: &str| {
         let is_refused = refusing.iter().any(|Inner { cdn, refused }| {
             let key = Key::of(ItemKind::Url, cdn.wire.item(url.as_bytes()));
             refused
@@ -181,7 +201,10 @@ fn held_back(
         if is_refused {
             held.push(Key::of(ItemKind::Url, wanted.cdn.wire.item(url.as_bytes())));
         }
-    });
+    };
+    for expansion in expansions {
+        expansion.for_each(|url, _| judge(url));
+    }
     held.sort_unstable();
     held.dedup();
     held

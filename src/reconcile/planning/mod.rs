@@ -1,26 +1,34 @@
 //! From what is declared and what is recorded to a plan; offline, and the
 //! same for `plan`, `reconcile` and everything that shows either.
 
+mod adhoc;
 mod compare;
 mod elsewhere;
+mod keeping;
+mod leaving;
 mod suspended;
 mod target;
+mod vanished;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::asks::{ADHOC, Ask};
+use super::asks::ADHOC;
 use crate::declare::{Cdn, Declared, DeclaredSet};
-use crate::digest::{Digest, Entry, ItemKind, Key, Mark};
-use crate::expand::Expansion;
+use crate::digest::{Digest, Entry, Key};
+use crate::expand::{Compiled, Expansion};
 use crate::manifest::Problem;
 use crate::plan::policy;
-use crate::plan::recorded::RecordedSet;
+use crate::plan::recorded::{RecordedSet, SetId};
 use crate::plan::{self, Bootstrap, Plan, SetPlan, TargetPlan};
-use crate::state::{Records, Request, StateError, Suspension, TargetRecord};
+use crate::state::{Keep, KeptInputs, Records, Request, StateError, Suspension, TargetRecord};
+use crate::wire::Wire;
 use compare::{Terms, Wanted};
+use leaving::Leaving;
 use suspended::former_names;
+
+pub use keeping::keep_all;
 
 pub use suspended::{hold, suspensions};
 
@@ -84,6 +92,10 @@ pub struct Planned {
     pub unchanged: BTreeSet<String>,
     /// Items of the built-in set, which no expansion yields.
     pub adhoc: BTreeMap<Key, Box<str>>,
+    /// By set: where the items come from that have left it and are to be sent.
+    pub leaving: BTreeMap<String, Arc<Expansion>>,
+    /// By set: what is kept of its inputs once its plan is begun.
+    pub keeps: BTreeMap<String, Keep>,
 }
 
 /// Plans every set.
@@ -114,7 +126,32 @@ struct Planner<'a> {
     departing: BTreeMap<String, Vec<Entry>>,
     /// By set: findings of the expansion.
     problems: BTreeMap<String, Vec<Problem>>,
+    /// By set: what is recorded with its inputs, where they are kept.
+    kept: BTreeMap<SetId, KeptInputs>,
+    /// By set: what has left it.
+    leaving: BTreeMap<String, Leaving>,
+    /// By set: expanded before it is planned.
+    ready: BTreeMap<String, Ready>,
+    /// What the set that is being planned has still to send of what has left it.
+    awaited: Vec<(Wire, Vec<Key>)>,
     planned: Planned,
+}
+
+/// A set, expanded.
+struct Ready {
+    expansion: Option<Arc<Expansion>>,
+    problems: Vec<Problem>,
+    partial: bool,
+}
+
+impl Ready {
+    fn new(compiled: Compiled) -> Self {
+        Self {
+            expansion: compiled.expansion.map(Arc::new),
+            problems: compiled.problems,
+            partial: compiled.partial,
+        }
+    }
 }
 
 impl<'a> Planner<'a> {
@@ -123,13 +160,14 @@ impl<'a> Planner<'a> {
         records: Option<&'a Records>,
         options: &'a Options,
     ) -> Result<Self, StateError> {
-        let (sets, targets, suspended, requests) = match records {
+        let (sets, targets, suspended, requests, kept) = match records {
             None => Default::default(),
             Some(records) => (
                 records.sets()?,
                 records.targets()?,
                 suspensions(declared, records)?,
                 records.requests(true)?,
+                records.kept()?,
             ),
         };
         let by_name = sets.into_iter().map(|set| (set.name.clone(), set));
@@ -148,6 +186,10 @@ impl<'a> Planner<'a> {
             elsewhere: BTreeMap::new(),
             departing: BTreeMap::new(),
             problems: BTreeMap::new(),
+            kept,
+            leaving: BTreeMap::new(),
+            ready: BTreeMap::new(),
+            awaited: Vec::new(),
             planned: Planned::default(),
         })
     }
@@ -158,12 +200,16 @@ impl<'a> Planner<'a> {
         let only = self.options.only.as_ref();
         let wanted = declared.sets.values();
         let wanted = wanted.filter(|set| only.is_none_or(|only| *only == set.name));
+        let wanted: Vec<&DeclaredSet> = wanted.collect();
+        self.find_leaving(&wanted)?;
         // A new set may take over what another one loses, which is known only then.
-        let (known, new): (Vec<_>, Vec<_>) =
-            wanted.partition(|set| self.is_known(set, recorded_as(set, declared, &sets)));
+        let (known, new): (Vec<_>, Vec<_>) = wanted
+            .into_iter()
+            .partition(|set| self.is_known(set, recorded_as(set, declared, &sets)));
         for set in known.into_iter().chain(new) {
             self.plan_set(set, recorded_as(set, declared, &sets))?;
         }
+        self.plan_vanished()?;
         let planned = &mut self.planned;
         planned.plan.sets.sort_by(|a, b| a.set.cmp(&b.set));
         let problems = std::mem::take(&mut self.problems).into_values();
@@ -199,16 +245,16 @@ impl<'a> Planner<'a> {
             self.planned.plan.sets.push(unchanged);
             return Ok(());
         }
-        let compiled = set.expand();
-        self.problems.insert(set.name.clone(), compiled.problems);
-        let Some(expansion) = compiled.expansion else {
+        let ready = self.ready.remove(&set.name);
+        let ready = ready.unwrap_or_else(|| Ready::new(set.expand()));
+        self.problems.insert(set.name.clone(), ready.problems);
+        let Some(expansion) = ready.expansion else {
             self.planned.failed.insert(set.name.clone());
             return Ok(());
         };
-        if compiled.partial {
+        if ready.partial {
             self.planned.partial.insert(set.name.clone());
         }
-        let expansion = Arc::new(expansion);
         let mut wanted = Vec::new();
         for (tier, cdn) in self.tiers(set) {
             let ledger = recorded.and_then(|recorded| recorded.ledgers.get(cdn.provider.target()));
@@ -223,57 +269,10 @@ impl<'a> Planner<'a> {
             });
         }
         let set_plan = self.compare(&Terms::of(set), recorded, wanted, Some(&expansion))?;
+        self.keep(set, recorded, &expansion);
         if set_plan.targets.iter().any(|target| !target.is_fresh()) {
             self.planned.expansions.insert(set.name.clone(), expansion);
         }
-        self.planned.plan.sets.push(set_plan);
-        Ok(())
-    }
-
-    /// The built-in set of URLs that somebody asked for and no manifest declares.
-    fn plan_adhoc(&mut self, recorded: Option<&RecordedSet>) -> Result<(), StateError> {
-        let mut marks: BTreeMap<&str, BTreeMap<Key, Vec<Mark>>> = BTreeMap::new();
-        for request in &self.requests {
-            let Ok(Ask::Adhoc { cdn, urls }) = Ask::of(request) else {
-                continue;
-            };
-            let Some(cdn) = self.declared.cdns.get(&cdn) else {
-                continue;
-            };
-            // Another request is another mark, so asking twice sends twice.
-            let mark = Mark::of(&[Some(ADHOC), Some(&request.id.to_string())]);
-            for url in urls {
-                let item = String::from_utf8_lossy(cdn.wire.item(url.as_bytes())).into_owned();
-                let key = Key::of(ItemKind::Url, item.as_bytes());
-                marks
-                    .entry(&cdn.name)
-                    .or_default()
-                    .entry(key)
-                    .or_default()
-                    .push(mark);
-                self.planned.adhoc.insert(key, item.into());
-            }
-        }
-        if marks.is_empty() {
-            return Ok(());
-        }
-        let wanted = marks.into_iter().map(|(cdn, marks)| {
-            let cdn = &self.declared.cdns[cdn];
-            let ledger = recorded.and_then(|recorded| recorded.ledgers.get(cdn.provider.target()));
-            let marks = marks.into_iter();
-            let entries: Vec<Entry> = marks
-                .map(|(key, mut marks)| Entry::new(key, Mark::combined(&mut marks)))
-                .collect();
-            Wanted {
-                cdn,
-                tier: 0,
-                ledger,
-                digest: Digest::of_entries(&entries),
-                entries,
-            }
-        });
-        let wanted = wanted.collect();
-        let set_plan = self.compare(&Terms::adhoc(), recorded, wanted, None)?;
         self.planned.plan.sets.push(set_plan);
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::compare::{Terms, Wanted};
+use super::leaving::Fate;
 use super::suspended::hold;
 use super::{BootstrapChoice, Planner};
 use crate::declare::Cdn;
@@ -55,6 +56,8 @@ impl Planner<'_> {
             total,
             send: found.send,
             forced: found.forced,
+            removed: found.removed,
+            dropped: found.dropped,
             record: found.carried,
             departed: found.departed,
             unapproved: limited.unapproved,
@@ -100,6 +103,7 @@ impl Planner<'_> {
             elsewhere: &elsewhere,
         };
         let mut found = diff(desired, past);
+        self.find_removed(terms, cdn, past, &mut found);
         if self.is_adopted(terms, is_unwritten)? {
             adopt(&mut found, contents);
         }
@@ -109,8 +113,26 @@ impl Planner<'_> {
         }
         if self.options.only_forced {
             found.send.clear();
+            found.removed.clear();
         }
         Ok(found)
+    }
+
+    /// What of the departed is to be sent once more.
+    fn find_removed(&mut self, terms: &Terms<'_>, cdn: &Cdn, past: Past<'_>, found: &mut Diff) {
+        let Some(leaving) = self.leaving.get(terms.set) else {
+            return;
+        };
+        let keys = leaving.at(cdn.provider.target());
+        let awaited = match leaving.fate {
+            Fate::Sent => found.remove(keys, past),
+            Fate::Unknown => found.awaited(keys, past),
+            Fate::Dropped => {
+                found.dropped = found.awaited(keys, past).len() as u64;
+                Vec::new()
+            }
+        };
+        self.awaited.push((cdn.wire.clone(), awaited));
     }
 
     /// Whether what no ledger holds counts as told already.
@@ -148,7 +170,8 @@ fn limit(
         &contents.approved
     };
     let block = policy::restrict(found, limits, approved, contents.entries.len() as u64);
-    let unapproved = policy::unapproved(&found.send, approved);
+    let unapproved =
+        policy::unapproved(&found.send, approved) + policy::unapproved(&found.removed, approved);
     Limited {
         approve,
         block,
@@ -181,7 +204,13 @@ fn adopt(found: &mut Diff, contents: &LedgerContents) {
 }
 
 fn approvable(found: &Diff) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = found.send.iter().chain(&found.forced).copied().collect();
+    let mut entries: Vec<Entry> = found
+        .send
+        .iter()
+        .chain(&found.forced)
+        .chain(&found.removed)
+        .copied()
+        .collect();
     entries.sort_unstable();
     entries
 }

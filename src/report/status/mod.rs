@@ -245,6 +245,9 @@ fn set_row(set: &SetDocument) -> Row {
     };
     let mut words = standing.words();
     if let Some(seconds) = set.missing_seconds {
+        if set.condition != Condition::Undeclared {
+            words.push_str(", not declared");
+        }
         words.push_str(&[" for ", &duration(seconds)].concat());
     }
     let last = set.last_result.as_ref().zip(set.last_at.as_ref());
