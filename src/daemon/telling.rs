@@ -159,6 +159,9 @@ impl Telling {
         let line = PassLine::of(&scan.declared, outcome);
         line.log(self.scanner.statistics().last_scan, took);
         warn_of_doubt(outcome);
+        for lapse in &outcome.lapses {
+            warn!(set = lapse.set, problem = lapse.detail, "not seen");
+        }
         self.tell(
             &Pass {
                 declared: &scan.declared,

@@ -10,6 +10,8 @@ mod lanes;
 pub mod planning;
 mod run;
 pub mod since;
+mod tiers;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +22,7 @@ use crate::declare::Declared;
 use crate::manifest::Problem;
 use crate::plan::saved::{SavedPlan, Stale};
 use crate::plan::{Plan, TargetPlan};
-use crate::state::{StateError, Store};
+use crate::state::{Lapse, StateError, Store};
 use crate::submit::clock::Clock;
 use crate::submit::engine::Submitter;
 use crate::submit::observer::{CallEnd, Progress};
@@ -70,6 +72,8 @@ pub struct Outcome {
     pub targets: BTreeMap<String, TargetOutcome>,
     /// The time allowed ran out, or somebody asked to stop or to make way.
     pub is_cut_short: bool,
+    /// Waits that were over before what they waited for was seen.
+    pub lapses: Vec<Lapse>,
     /// When more may be sent, if nothing else changes: milliseconds since the
     /// epoch.
     pub due_ms: Option<i64>,
@@ -82,7 +86,7 @@ pub struct PlannedTarget {
     pub set: String,
     /// The Cdn's name.
     pub cdn: String,
-    /// Items to be sent.
+    /// Items to be sent, now or once their origin shows new bytes.
     pub items: u64,
 }
 
@@ -98,7 +102,7 @@ impl PlannedTarget {
             .map(|(set, target)| Self {
                 set: set.set.clone(),
                 cdn: target.cdn.clone(),
-                items: target.items(),
+                items: target.items() + target.waiting.entries.len() as u64,
             })
             .collect()
     }

@@ -25,6 +25,7 @@ pub mod github;
 pub mod history;
 pub mod import;
 pub mod json;
+pub mod lapse;
 pub mod markdown;
 pub mod number;
 pub mod plan;

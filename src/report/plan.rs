@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::condition::waits_for_origin;
 use super::cost::Cost;
 use super::cure::Cure;
 use super::finding::Finding;
@@ -31,7 +32,7 @@ pub struct PlanDocument {
     pub approved_calls: u64,
     /// Seconds they take once everything is approved.
     pub approved_seconds: u64,
-    /// Items that are suspended, or before their time.
+    /// Items that are suspended, before their time, or wait for their origin.
     pub held: u64,
     /// Items that are not sent because a CDN refused them.
     pub refused: u64,
@@ -94,6 +95,11 @@ pub struct TargetDocument {
     pub refused: u64,
     /// Not sent: an inner tier refused them.
     pub held: u64,
+    /// Items that wait until their origin shows new bytes.
+    pub waiting: u64,
+    /// Until when, at the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<String>,
     /// Items that wait for an approval.
     pub blocked: u64,
     /// The limit they are over.
@@ -168,6 +174,8 @@ fn rows(set: &SetPlan, context: &Context) -> Vec<Row> {
 fn sign(target: &TargetPlan) -> Sign {
     if target.block.is_some() || target.hold.is_some() {
         Sign::Blocked
+    } else if target.items() == 0 && !target.waiting.entries.is_empty() {
+        Sign::Blocked
     } else if target.items() == 0 {
         Sign::Same
     } else if target.first.is_some() {
@@ -178,7 +186,8 @@ fn sign(target: &TargetPlan) -> Sign {
 }
 
 fn amount(target: &TargetPlan) -> String {
-    let sent = target.items() + target.block.map_or(0, |block| block.items);
+    let waiting = target.waiting.entries.len() as u64;
+    let sent = target.items() + waiting + target.block.map_or(0, |block| block.items);
     format!("+{} of {}", grouped(sent), counted(target.total, "URL"))
 }
 
@@ -205,6 +214,7 @@ fn why(set: &SetPlan, target: &TargetPlan, cure: &Cure) -> String {
         parts.push(format!("BLOCKED: {}", blocked(block)));
         parts.push(cure.command(&set.id.short()));
     }
+    parts.extend(waits(target));
     parts.extend(target.hold.as_ref().map(hold));
     parts.join(", ")
 }
@@ -241,6 +251,14 @@ pub(super) fn hold(hold: &Hold) -> String {
         Hold::Suspended => "suspended".to_owned(),
         Hold::NotBefore(ms) => format!("not before {}", instant(*ms)),
     }
+}
+
+/// What of a target waits for its origin.
+pub(super) fn waits(target: &TargetPlan) -> Option<String> {
+    let waiting = &target.waiting;
+    let until = instant(waiting.until_ms?);
+    let items = waiting.entries.len() as u64;
+    (items > 0).then(|| waits_for_origin(items, &until, waiting.told.as_deref()))
 }
 
 fn place(set: &SetPlan) -> Option<String> {
@@ -363,6 +381,8 @@ fn target_document(set: &SetPlan, target: &TargetPlan, context: &Context) -> Tar
         recorded: target.record.len() as u64,
         refused: target.refused,
         held: target.held,
+        waiting: target.waiting.entries.len() as u64,
+        waits_until: target.waiting.until_ms.map(instant),
         blocked: target.block.map_or(0, |block| block.items),
         limit: target.block.map(blocked),
         urls: context.urls.get(&key).cloned().unwrap_or_default(),

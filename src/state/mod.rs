@@ -23,6 +23,7 @@ mod location;
 mod lock;
 mod look_up;
 mod observe;
+mod origin;
 mod probe;
 mod records;
 mod repeat;
@@ -43,7 +44,10 @@ pub use location::check_location;
 pub use lock::{Holder, holder};
 pub use look_up::{Asking, LookUps};
 pub use observe::{Observation, Seen};
-pub use probe::{Looked, NewProbe, OpenProbe, ProbeRecord};
+pub use origin::{
+    Lapse, OpenWait, OriginLook, OriginSight, UNSEEN, UNVERIFIED, Waits,
+};
+pub use probe::{Looked, NewProbe, OpenProbe, ProbeRecord, Unverified};
 pub use records::{Halt, Meta, Records, TargetRecord};
 pub use repeat::Repeats;
 pub use request::{NewRequest, Request, Scope, Suspension, ask};

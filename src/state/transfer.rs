@@ -15,7 +15,7 @@ use super::{Reader, Result, StateError, Store, journal, request, schema, store};
 /// In this order everything is taken over by [`Store::import`], but for what is
 /// known of files, which may be those of another machine, and what accounts
 /// have listed, which is true whoever asked.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 19] = [
     "meta",
     "target",
     "asset_set",
@@ -33,6 +33,8 @@ const TABLES: [&str; 17] = [
     "probe",
     "repeat",
     "echo",
+    "origin_wait",
+    "origin_sight",
 ];
 
 /// Copies the state at `path` to a new file `to`, as of one moment, also

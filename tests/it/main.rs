@@ -45,6 +45,7 @@ mod manifests;
 mod metrics;
 mod newcomer;
 mod operate;
+mod origins;
 mod outages;
 mod outputs;
 mod program;

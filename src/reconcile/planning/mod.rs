@@ -5,6 +5,7 @@ mod compare;
 mod elsewhere;
 mod suspended;
 mod target;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -1,0 +1,202 @@
+//! Tiers: which targets of a set may be sent to now, and when the next may.
+//!
+//! What waits for its origin holds up the tiers outside of it, but for what
+//! somebody asked for there.
+
+use std::collections::BTreeMap;
+
+use super::Error;
+use super::asks::ADHOC;
+use super::planning::Planned;
+use super::run::Run;
+use crate::batch::settle::LONGEST_ESTIMATE_MS;
+use crate::manifest::After;
+use crate::plan::recorded::LedgerId;
+use crate::plan::{SetPlan, TargetPlan};
+use crate::state::{Lapse, UNVERIFIED};
+
+/// Until when tiers are held by those inside them.
+#[derive(Debug, Default)]
+pub(super) struct Gates {
+    /// By ledger: when the next tier may begin, in milliseconds since the epoch.
+    at_ms: BTreeMap<LedgerId, i64>,
+    /// Ledgers that are still looked at, and that a tier waits for.
+    pub(super) unverified: Vec<LedgerId>,
+}
+
+/// What of a set may be sent now.
+#[derive(Debug, Default)]
+pub(super) struct Turn<'p> {
+    /// Each target, and whether only what was asked for may go to it.
+    pub(super) open: Vec<(&'p TargetPlan, bool)>,
+    /// When the next tier may begin, and who is in it.
+    next: Option<(i64, Vec<&'p TargetPlan>)>,
+}
+
+impl Gates {
+    /// What of `set` may be sent at `now_ms`.
+    pub(super) fn turn<'p>(&self, set: &'p SetPlan, now_ms: i64) -> Turn<'p> {
+        let mut turn = Turn::default();
+        let mut is_inner_waiting = false;
+        for tier in set.targets.chunk_by(|one, other| one.tier == other.tier) {
+            let has_work = |target: &&TargetPlan| {
+                let items = if is_inner_waiting {
+                    target.forced.len() as u64
+                } else {
+                    target.items()
+                };
+                items > 0 && target.hold.is_none()
+            };
+            let wanted: Vec<&TargetPlan> = tier.iter().filter(has_work).collect();
+            let gate_ms = self.before(set, tier[0].tier);
+            if let Some(gate_ms) = gate_ms.filter(|gate_ms| *gate_ms > now_ms) {
+                turn.next = Some((gate_ms, wanted));
+                break;
+            }
+            let is_busy = |target: &TargetPlan| match is_inner_waiting {
+                true => !target.forced.is_empty() || target.open > 0,
+                false => target.is_busy(),
+            };
+            let is_tier_busy = tier.iter().any(is_busy);
+            turn.open
+                .extend(wanted.into_iter().map(|target| (target, is_inner_waiting)));
+            if is_tier_busy {
+                break;
+            }
+            is_inner_waiting |= tier.iter().any(|target| !target.waiting.entries.is_empty());
+        }
+        turn
+    }
+
+    fn before(&self, set: &SetPlan, tier: usize) -> Option<i64> {
+        let inner = set.targets.iter().filter(|target| target.tier < tier);
+        inner
+            .filter_map(|target| self.at_ms.get(&target.ledger?).copied())
+            .max()
+    }
+}
+
+impl Run<'_> {
+    /// Until when the tiers of `planned` are held.
+    pub(super) fn gates(&self, planned: &Planned) -> Result<Gates, Error> {
+        // A clock that was set back must not make a wait of years.
+        let settles = self.declared.cdns.values().map(|cdn| cdn.settle_ms);
+        let longest_ms = settles.max().unwrap_or(0).max(LONGEST_ESTIMATE_MS);
+        let now_ms = self.tools.clock.now_ms();
+        let latest_ms = now_ms.saturating_add_unsigned(longest_ms);
+        let mut gates = Gates {
+            at_ms: self.store.gates()?,
+            unverified: Vec::new(),
+        };
+        for gate_ms in gates.at_ms.values_mut() {
+            *gate_ms = latest_ms.min(*gate_ms);
+        }
+        for (ledger, timeout_ms) in self.verified_tiers(planned) {
+            if let Some(gate_ms) = gates.at_ms.get_mut(&ledger)
+                && self.store.unverified(ledger, i64::MAX)?.is_open
+            {
+                *gate_ms = gate_ms.saturating_add_unsigned(timeout_ms);
+                gates.unverified.push(ledger);
+            }
+        }
+        gates.unverified.retain(|ledger| gates.at_ms[ledger] > now_ms);
+        Ok(gates)
+    }
+
+    /// Ledgers that an outer tier with anything to send waits to see verified,
+    /// and for how many milliseconds at most.
+    fn verified_tiers<'p>(
+        &'p self,
+        planned: &'p Planned,
+    ) -> impl Iterator<Item = (LedgerId, u64)> + 'p {
+        let sets = planned.plan.sets.iter();
+        let sets = sets.filter(|set| self.is_after_verified(&set.set));
+        sets.flat_map(move |set| {
+            let outer = set.targets.iter().filter(|target| !target.is_fresh());
+            let outermost = outer.map(|target| target.tier).max().unwrap_or(0);
+            let inner = set.targets.iter();
+            let inner = inner.filter(move |target| target.tier < outermost);
+            inner.filter_map(|target| {
+                let verify = self.declared.cdns.get(&target.cdn)?.verify?;
+                Some((target.ledger?, verify.timeout_ms))
+            })
+        })
+    }
+
+    fn is_after_verified(&self, set: &str) -> bool {
+        let set = self.declared.sets.get(set);
+        set.is_some_and(|set| set.after == After::Verified)
+    }
+
+    /// Says once that a tier begins although what is inside it was not seen to
+    /// have taken effect.
+    pub(super) fn note_unverified(
+        &mut self,
+        set: &SetPlan,
+        target: &TargetPlan,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let Some(ledger) = target.ledger.filter(|_| target.tier > 0) else {
+            return Ok(());
+        };
+        if !self.is_after_verified(&set.set) {
+            return Ok(());
+        }
+        let since_ms = self.store.owed_since_ms(ledger)?.unwrap_or(now_ms);
+        let (mut items, mut gate_ms) = (0, since_ms);
+        for inner in set.targets.iter().filter(|inner| inner.tier < target.tier) {
+            if let Some(ledger) = inner.ledger {
+                items += self.store.unverified(ledger, since_ms)?.items;
+                gate_ms = gate_ms.max(self.store.gate_ms(ledger)?.unwrap_or(gate_ms));
+            }
+        }
+        if items == 0 {
+            return Ok(());
+        }
+        let lapse = Lapse {
+            at_ms: now_ms,
+            set: set.set.clone(),
+            detail: format!(
+                "the tier of {} began before {items} of the URLs looked at inside it were seen to \
+                 have changed: `verify.timeout` was over",
+                target.cdn
+            ),
+        };
+        if self.store.lapsed(UNVERIFIED, &lapse, gate_ms)? {
+            self.outcome.lapses.push(lapse);
+        }
+        Ok(())
+    }
+
+    /// When the first outer tier that has something to send may start.
+    pub(super) fn next_gate(&self, planned: &Planned, gates: &Gates) -> Option<i64> {
+        let now_ms = self.tools.clock.now_ms();
+        let waiting = planned.plan.sets.iter().filter_map(|set| {
+            let (gate_ms, wanted) = gates.turn(set, now_ms).next?;
+            let is_free = |target: &&TargetPlan| !self.is_halted(&target.cdn);
+            wanted.iter().any(is_free).then_some(gate_ms)
+        });
+        waiting.min()
+    }
+
+    /// The ledgers of every tier that is being told while somebody waits for
+    /// it: an outer tier, or who asked for URLs that nobody declares.
+    pub(super) fn open_tiers(planned: &Planned) -> Vec<Vec<LedgerId>> {
+        let tiers = planned.plan.sets.iter().filter_map(|set| {
+            let mut targets = set.targets.iter();
+            let tier = targets.find(|target| target.is_busy())?.tier;
+            let is_outer = |target: &TargetPlan| target.tier > tier && !target.is_fresh();
+            let is_going = |target: &TargetPlan| target.hold.is_none() && target.block.is_none();
+            let inner = || set.targets.iter().filter(|target| target.tier == tier);
+            if !set.targets.iter().any(is_outer) || !inner().all(is_going) {
+                return None;
+            }
+            Some(inner().filter_map(|target| target.ledger).collect())
+        });
+        let adhoc = planned.plan.sets.iter().filter(|set| set.set == ADHOC);
+        let adhoc = adhoc.flat_map(|set| &set.targets);
+        let asked = adhoc.filter(|target| target.items() > 0 && target.hold.is_none());
+        let asked = asked.filter_map(|target| Some(vec![target.ledger?]));
+        tiers.chain(asked).collect()
+    }
+}
