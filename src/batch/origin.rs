@@ -203,10 +203,22 @@ mod tests {
     fn without_that_another_copy_at_the_edge_or_a_change_meanwhile_tells() {
         check(None, &[("200 new", "200 old")], true);
         check(None, &[("200 new", "404")], true);
-        check(None, &[("200 old", "200 old"), ("200 new", "200 new")], true);
-        check(None, &[("200 old", "-"), ("200 old", "-"), ("200 new", "-")], true);
+        check(
+            None,
+            &[("200 old", "200 old"), ("200 new", "200 new")],
+            true,
+        );
+        check(
+            None,
+            &[("200 old", "-"), ("200 old", "-"), ("200 new", "-")],
+            true,
+        );
         // The same bytes may be old ones, or fetched by this very look.
-        check(None, &[("200 new", "200 new"), ("200 new", "200 new")], false);
+        check(
+            None,
+            &[("200 new", "200 new"), ("200 new", "200 new")],
+            false,
+        );
         check(None, &[("404", "200 old")], false);
         for mute in ["-", "503", "403"] {
             check(None, &[("200 new", mute)], false);

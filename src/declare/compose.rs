@@ -12,7 +12,8 @@ use crate::expand::Addressing;
 use crate::load::Tree;
 use crate::lookup::View;
 use crate::manifest::{
-    APPROVE, After, AssetSetSpec, AssetsFrom, Manifest, Place, PresetChoice, Problem, Step, TemplateSpec,
+    APPROVE, After, AssetSetSpec, AssetsFrom, Manifest, Place, PresetChoice, Problem, Step,
+    TemplateSpec,
 };
 use crate::provider::LookUp;
 use crate::resolve::NamedFile;

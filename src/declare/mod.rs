@@ -18,8 +18,8 @@ use crate::expand::{Addressing, Compiled, SetSource, compile};
 use crate::load::{self, Tree};
 use crate::lookup::Known;
 use crate::manifest::{
-    After, AssetSetSpec, Catalog, LimitsSpec, Manifest, OnCreate, Place, Problem, ProviderSchemas, Step,
-    TemplateSpec, read_catalog,
+    After, AssetSetSpec, Catalog, LimitsSpec, Manifest, OnCreate, Place, Problem, ProviderSchemas,
+    Step, TemplateSpec, read_catalog,
 };
 use crate::provider::{LookUp, catalog};
 use crate::resolve::{NamedFile, glob, resolve};

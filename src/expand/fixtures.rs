@@ -1,8 +1,8 @@
 //! Sets and templates for tests, with nothing declared that is not named.
 
 use crate::manifest::{
-    After, AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, Place, PresetChoice, PresetSpec, Problem, Step,
-    TemplateEntry, TemplateSpec, UrlSpec,
+    After, AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, Place, PresetChoice, PresetSpec, Problem,
+    Step, TemplateEntry, TemplateSpec, UrlSpec,
 };
 use crate::resolve::{NamedFile, resolve};
 

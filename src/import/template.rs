@@ -6,8 +6,8 @@ use super::File;
 use super::manifests::{Cdn, Manifests, cdn, head, scalar, template};
 use crate::expand::{Addressing, SetSource, compile};
 use crate::manifest::{
-    After, AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, Place, PresetChoice, PresetSpec, Problem, Step,
-    TemplateEntry, TemplateSpec,
+    After, AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, Place, PresetChoice, PresetSpec, Problem,
+    Step, TemplateEntry, TemplateSpec,
 };
 use crate::resolve::resolve;
 

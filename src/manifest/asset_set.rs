@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::scalar::{Formed, Share, Time};
 use super::search::{self, SearchWire};
 use super::spec::{
-    After, AssetSetSpec, AssetSpec, AssetsFrom, LimitsSpec, OnCreate, PresetChoice, PresetSpec, UrlSpec,
+    After, AssetSetSpec, AssetSpec, AssetsFrom, LimitsSpec, OnCreate, PresetChoice, PresetSpec,
+    UrlSpec,
 };
 use super::wire::{OneOrMany, PresetWire, Short, Switch, Text, texts};
 

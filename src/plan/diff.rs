@@ -219,8 +219,8 @@ mod tests {
             contents: &contents,
             refused: &refused,
             held: &[],
-                waiting: &[],
-                due: &[],
+            waiting: &[],
+            due: &[],
             elsewhere: &[],
         };
         assert_eq!(diff(vec![entry("a", "1")], past).refused.len(), 1);
@@ -243,8 +243,8 @@ mod tests {
             contents: &contents,
             refused: &[],
             held: &[],
-                waiting: &[],
-                due: &[],
+            waiting: &[],
+            due: &[],
             elsewhere: &elsewhere,
         };
         assert_eq!(

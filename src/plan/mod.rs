@@ -179,7 +179,7 @@ pub struct Waiting {
     pub recorded: Vec<OriginWait>,
     /// Recorded waits that end with this plan.
     pub ended: Vec<OriginWait>,
-    /// Whether something of what is recorded is no longer desired.
+    /// Whether what is recorded is not as it goes on.
     pub is_outdated: bool,
     /// When the first of it is sent at the latest, in milliseconds since the
     /// epoch.

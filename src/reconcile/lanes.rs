@@ -130,7 +130,6 @@ impl Run<'_> {
         }
         Ok(rows)
     }
-
 }
 
 /// Whether anything of a target's plan is to be recorded: a blocked one marks nothing.
@@ -162,9 +161,9 @@ fn begin_of(set: &str, id: Digest, target: &mut TargetPlan, row: TargetId, now_m
     } else {
         &[]
     };
-    if !is_held && !(target.forced.is_empty() && waiting.is_empty()) {
-        owe.extend(&target.forced);
-        owe.extend(waiting);
+    let more = [&target.forced[..], waiting];
+    if !is_held && more.iter().any(|more| !more.is_empty()) {
+        owe.extend(more.into_iter().flatten());
         owe.sort_unstable();
     }
     Begin {

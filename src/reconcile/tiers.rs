@@ -53,9 +53,12 @@ impl Gates {
                 turn.next = Some((gate_ms, wanted));
                 break;
             }
-            let is_busy = |target: &TargetPlan| match is_inner_waiting {
-                true => !target.forced.is_empty() || target.open > 0,
-                false => target.is_busy(),
+            let is_busy = |target: &TargetPlan| {
+                if is_inner_waiting {
+                    !target.forced.is_empty() || target.open > 0
+                } else {
+                    target.is_busy()
+                }
             };
             let is_tier_busy = tier.iter().any(is_busy);
             turn.open
@@ -99,7 +102,9 @@ impl Run<'_> {
                 gates.unverified.push(ledger);
             }
         }
-        gates.unverified.retain(|ledger| gates.at_ms[ledger] > now_ms);
+        gates
+            .unverified
+            .retain(|ledger| gates.at_ms[ledger] > now_ms);
         Ok(gates)
     }
 

@@ -56,12 +56,12 @@ impl Run<'_> {
                 let has = |entries: &[Entry]| entries.binary_search(entry).is_ok();
                 has(&target.send) || has(&target.forced)
             };
-            let (sent, left): (Vec<Entry>, _) = wait.entries.iter().copied().partition(is_sent);
+            let (over, left): (Vec<Entry>, _) = wait.entries.iter().copied().partition(is_sent);
             if !wait.is_shown {
-                unseen += sent.len();
+                unseen += over.len();
                 told = told.or(wait.told.as_deref());
             }
-            waits.over.extend(sent);
+            waits.over.extend(over);
             waits.go_on.push(OriginWait {
                 entries: left,
                 ..wait.clone()

@@ -119,9 +119,9 @@ pub fn report(
     });
     let asked = requests.iter().zip(&wire.requests);
     let asked = asked.map(|(request, document)| (request.at_ms, request_row(document)));
-    let lapsed = lapses.iter().zip(&wire.lapses);
-    let lapsed = lapsed.map(|(lapse, document)| (lapse.at_ms, lapse_row(document)));
-    let mut rows: Vec<(i64, Row)> = sent.chain(asked).chain(lapsed).collect();
+    let unseen = lapses.iter().zip(&wire.lapses);
+    let unseen = unseen.map(|(lapse, document)| (lapse.at_ms, lapse_row(document)));
+    let mut rows: Vec<(i64, Row)> = sent.chain(asked).chain(unseen).collect();
     // What was asked for comes before what was sent for it, seen from below.
     rows.sort_by_key(|(at_ms, _)| std::cmp::Reverse(*at_ms));
     let asked = match requests.len() as u64 {

@@ -172,9 +172,8 @@ fn rows(set: &SetPlan, context: &Context) -> Vec<Row> {
 }
 
 fn sign(target: &TargetPlan) -> Sign {
-    if target.block.is_some() || target.hold.is_some() {
-        Sign::Blocked
-    } else if target.items() == 0 && !target.waiting.entries.is_empty() {
+    let is_waiting = target.items() == 0 && !target.waiting.entries.is_empty();
+    if target.block.is_some() || target.hold.is_some() || is_waiting {
         Sign::Blocked
     } else if target.items() == 0 {
         Sign::Same

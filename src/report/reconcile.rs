@@ -221,7 +221,12 @@ fn held(plan: &Plan) -> impl Iterator<Item = String> {
     targets.filter_map(|(set, target)| {
         let hold = target.hold.as_ref().filter(|_| target.items() > 0);
         let hold = hold.map(|hold| (target.items(), super::plan::hold(hold)));
-        let waits = || Some((target.waiting.entries.len() as u64, super::plan::waits(target)?));
+        let waits = || {
+            Some((
+                target.waiting.entries.len() as u64,
+                super::plan::waits(target)?,
+            ))
+        };
         let (items, why) = hold.or_else(waits)?;
         Some(format!(
             "! HELD: {} of {} at {}, {why}.",

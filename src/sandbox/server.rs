@@ -214,9 +214,7 @@ fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 
 async fn serve_origin(listener: TcpListener, world: Arc<Mutex<World>>) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let service = Router::new()
-        .fallback(control::show)
-        .with_state(world);
+    let service = Router::new().fallback(control::show).with_state(world);
     axum::serve(listener, service).await
 }
 

@@ -44,9 +44,7 @@ pub use location::check_location;
 pub use lock::{Holder, holder};
 pub use look_up::{Asking, LookUps};
 pub use observe::{Observation, Seen};
-pub use origin::{
-    Lapse, OpenWait, OriginLook, OriginSight, UNSEEN, UNVERIFIED, Waits,
-};
+pub use origin::{Lapse, OpenWait, OriginLook, OriginSight, UNSEEN, UNVERIFIED, Waits};
 pub use probe::{Looked, NewProbe, OpenProbe, ProbeRecord, Unverified};
 pub use records::{Halt, Meta, Records, TargetRecord};
 pub use repeat::Repeats;

@@ -224,7 +224,7 @@ fn replace(conn: &Connection, waits: &Waits, now_ms: i64) -> Result<()> {
             conn.prepare_cached(sql)?.execute([id])?;
             continue;
         };
-        shrink(conn, wait)?;
+        update(conn, wait)?;
     }
     if let Some(Lapse { at_ms, set, detail }) = &waits.lapse {
         record_event(conn, *at_ms, UNSEEN, Some(set), detail)?;
@@ -234,13 +234,14 @@ fn replace(conn: &Connection, waits: &Waits, now_ms: i64) -> Result<()> {
     insert(conn, (ledger, &waits.over), (&[], true), now_ms)
 }
 
-/// Leaves of a wait, and of what is looked at for it, what still waits.
-fn shrink(conn: &Connection, wait: &OriginWait) -> Result<()> {
+/// Writes how a wait goes on; what no longer waits is not looked at either.
+fn update(conn: &Connection, wait: &OriginWait) -> Result<()> {
     let bytes = entries_to_bytes(&wait.entries);
     let digest = Digest::of(&bytes).0;
-    let sql = "SELECT sample FROM origin_wait WHERE id = ? AND digest <> ?";
+    let sql = "SELECT sample FROM origin_wait
+        WHERE id = ? AND (digest, since_ms) IS NOT (?, ?)";
     let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query(params![wait.id, digest])?;
+    let mut rows = statement.query(params![wait.id, digest, wait.since_ms])?;
     let Some(row) = rows.next()? else {
         return Ok(());
     };
@@ -250,9 +251,15 @@ fn shrink(conn: &Connection, wait: &OriginWait) -> Result<()> {
         let at = wait.entries.binary_search_by_key(&key, |entry| entry.key());
         at.is_ok()
     });
-    let sql = "UPDATE origin_wait SET entries = ?, digest = ?, sample = ? WHERE id = ?";
-    conn.prepare_cached(sql)?
-        .execute(params![bytes, digest, to_json(&sample), wait.id])?;
+    let sql = "UPDATE origin_wait SET entries = ?, digest = ?, sample = ?, since_ms = ?
+        WHERE id = ?";
+    conn.prepare_cached(sql)?.execute(params![
+        bytes,
+        digest,
+        to_json(&sample),
+        wait.since_ms,
+        wait.id
+    ])?;
     Ok(())
 }
 
@@ -351,9 +358,8 @@ fn read_json<T: serde::de::DeserializeOwned>(
     table: &'static str,
 ) -> Result<T> {
     let text: String = row.get(column)?;
-    serde_json::from_str(&text).map_err(|error| {
-        StateError::damaged(table, format!("column {column}"), error.to_string())
-    })
+    serde_json::from_str(&text)
+        .map_err(|error| StateError::damaged(table, format!("column {column}"), error.to_string()))
 }
 
 fn to_json(value: &impl serde::Serialize) -> String {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::batch::origin::AtOrigin;
 use crate::batch::lane::{Halt, Lane, Tally};
+use crate::batch::origin::AtOrigin;
 use crate::batch::verdict::{Facts, Reason};
 use crate::batch::verify::Finding;
 use crate::manifest::Verify;

@@ -235,12 +235,7 @@ impl Submitter {
 
     /// Takes in what was seen, where a task was looking; it is journalled
     /// with the next turn.
-    pub(super) fn seen(
-        &mut self,
-        id: task::Id,
-        sights: Vec<Result<Sight, String>>,
-        now_ms: i64,
-    ) {
+    pub(super) fn seen(&mut self, id: task::Id, sights: Vec<Result<Sight, String>>, now_ms: i64) {
         let Some(purpose) = self.verifying.looks.remove(&id) else {
             return;
         };

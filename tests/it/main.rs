@@ -59,6 +59,7 @@ mod site;
 mod soak;
 mod state;
 mod systemd;
+mod tiers;
 mod told;
 mod verify;
 mod waits;

@@ -49,15 +49,14 @@ impl Planner<'_> {
         let limited = limit(&mut found, terms.limits, is_approved, &contents);
         let at = (terms.set, cdn.name.as_str());
         let hold = hold(self.declared, &self.suspended, at, now_ms);
-        let held = std::mem::take(&mut found.waiting);
-        let waiting = match hold {
-            None => waits.begin(&mut found, held, &contents),
+        let recorded = std::mem::take(&mut found.waiting);
+        let waiting = if hold.is_none() {
+            waits.begin(&mut found, recorded, &contents)
+        } else {
             // What is held anyway waits for nothing else meanwhile.
-            Some(_) => {
-                found.send.extend(held);
-                found.send.sort_unstable();
-                Waiting::default()
-            }
+            found.send.extend(recorded);
+            found.send.sort_unstable();
+            Waiting::default()
         };
         let wire = cdn.wire.digest();
         let plan = TargetPlan {

@@ -19,7 +19,7 @@ pub(super) struct Waits {
     pub(super) held: Vec<Entry>,
     /// Entries of those that end, sorted.
     pub(super) due: Vec<Entry>,
-    /// Whether something of what is recorded is no longer desired.
+    /// Whether what is recorded is not as it goes on.
     is_outdated: bool,
     until_ms: Option<i64>,
     /// Milliseconds that anything waits, at most; `None` where nothing does.
@@ -43,9 +43,13 @@ impl Waits {
         for wait in &contents.waits {
             let mut wait = wait.clone();
             let before = wait.entries.len();
-            wait.entries.retain(|entry| match wait.is_over {
-                true => mark_of(contents, *entry) == Some(Mark::OWED),
-                false => desired.binary_search(entry).is_ok(),
+            let is_over = wait.is_over;
+            wait.entries.retain(|entry| {
+                if is_over {
+                    mark_of(contents, *entry) == Some(Mark::OWED)
+                } else {
+                    desired.binary_search(entry).is_ok()
+                }
             });
             waits.is_outdated |= wait.entries.len() < before;
             waits.add(wait);
@@ -55,14 +59,18 @@ impl Waits {
         waits
     }
 
-    fn add(&mut self, wait: OriginWait) {
+    fn add(&mut self, mut wait: OriginWait) {
         if wait.is_over || wait.entries.is_empty() {
             self.recorded.push(wait);
             return;
         }
         // A clock that was set back must not make anybody wait for longer.
-        let since_ms = wait.since_ms.min(self.now_ms);
-        let until_ms = since_ms.saturating_add_unsigned(self.limit_ms.unwrap_or(0));
+        if wait.since_ms > self.now_ms {
+            wait.since_ms = self.now_ms;
+            self.is_outdated = true;
+        }
+        let limit_ms = self.limit_ms.unwrap_or(0);
+        let until_ms = wait.since_ms.saturating_add_unsigned(limit_ms);
         if wait.is_shown || until_ms <= self.now_ms {
             self.due.extend(&wait.entries);
             self.ended.push(wait);
@@ -98,10 +106,10 @@ impl Waits {
         let mut entries = held;
         entries.extend(&begin);
         entries.sort_unstable();
-        let told = self.recorded.iter().filter(|wait| !wait.is_over);
+        let mut told = self.recorded.iter().filter(|wait| !wait.is_over);
         Waiting {
             until_ms: begins_until_ms.into_iter().chain(self.until_ms).min(),
-            told: told.filter_map(|wait| wait.told.clone()).next(),
+            told: told.find_map(|wait| wait.told.clone()),
             entries,
             begin,
             recorded: self.recorded,
