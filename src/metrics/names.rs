@@ -283,6 +283,7 @@ pub const ALL: &[Description] = &[
     URLS,
     PENDING_ITEMS,
     BLOCKED_ITEMS,
+    WAITING_ITEMS,
     REFUSED_ITEMS,
     OLDEST_UNSENT,
     SUSPENDED,

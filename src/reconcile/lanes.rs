@@ -32,6 +32,7 @@ impl Run<'_> {
         let now_ms = self.tools.clock.now_ms();
         let rows = self.target_rows()?;
         let begins_past = self.begins_past(&planned.plan);
+        self.begin_waits(planned, now_ms)?;
         let mut begins = Vec::new();
         let mut begun = Vec::new();
         for set in &mut planned.plan.sets {
@@ -54,7 +55,7 @@ impl Run<'_> {
             give_back(target, begin);
             target.ledger = Some(ledger);
         }
-        self.record_waits(planned, now_ms)?;
+        self.end_waits(planned, now_ms)?;
         let lanes = self.load_lanes(planned, now_ms)?;
         self.tools.submitter.load(lanes, now_ms);
         Ok(())

@@ -143,6 +143,11 @@ pub trait Events {
         _ = call;
     }
 
+    /// A wait was over before what it waited for was seen.
+    fn lapsed(&mut self, lapse: &Lapse) {
+        _ = lapse;
+    }
+
     /// A plan was made; it is what is sent from now on.
     fn planned(&mut self, planned: &Planned, store: &Store) {
         _ = (planned, store);

@@ -162,13 +162,13 @@ impl Run<'_> {
             at_ms: now_ms,
             set: set.set.clone(),
             detail: format!(
-                "the tier of {} began before {items} of the URLs looked at inside it were seen to \
-                 have changed: `verify.timeout` was over",
+                "the tier of {} begins although {items} of the URLs looked at inside it were not \
+                 seen to have changed: `verify.timeout` was over",
                 target.cdn
             ),
         };
         if self.store.lapsed(UNVERIFIED, &lapse, gate_ms)? {
-            self.outcome.lapses.push(lapse);
+            self.note(lapse);
         }
         Ok(())
     }

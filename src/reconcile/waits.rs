@@ -13,75 +13,69 @@ use crate::plan::{SetPlan, TargetPlan};
 use crate::state::{Lapse, Waits};
 
 impl Run<'_> {
-    /// Makes durable which revisions begin to wait with a plan, and which have
-    /// waited long enough; those are owed already.
-    pub(super) fn record_waits(&mut self, planned: &Planned, now_ms: i64) -> Result<(), Error> {
+    /// Makes durable which revisions begin to wait with a plan, before anything
+    /// of it is owed: what is owed and does not wait is sent.
+    pub(super) fn begin_waits(&mut self, planned: &Planned, now_ms: i64) -> Result<(), Error> {
         let mut all = Vec::new();
-        for set in &planned.plan.sets {
-            for target in &set.targets {
-                let Some(ledger) = target.ledger else {
-                    continue;
+        for (set, target, ledger) in waiting(planned) {
+            let waiting = &target.waiting;
+            if waiting.begin.is_empty() && !waiting.is_outdated {
+                continue;
+            }
+            let cdn = &self.declared.cdns[&target.cdn];
+            all.push(Waits {
+                go_on: waiting.recorded.clone(),
+                begin: waiting.begin.clone(),
+                sample: self.sample(planned, (set, cdn), &waiting.begin)?,
+                ..Waits::of(ledger)
+            });
+        }
+        Ok(self.store.wait_for_origins(&all, now_ms)?)
+    }
+
+    /// Makes durable what has waited long enough, once it is owed.
+    pub(super) fn end_waits(&mut self, planned: &Planned, now_ms: i64) -> Result<(), Error> {
+        let mut all = Vec::new();
+        for (set, target, ledger) in waiting(planned) {
+            let mut waits = Waits::of(ledger);
+            let (mut unseen, mut told) = (0, None);
+            for wait in &target.waiting.ended {
+                let is_sent = |entry: &Entry| {
+                    let has = |entries: &[Entry]| entries.binary_search(entry).is_ok();
+                    has(&target.send) || has(&target.forced)
                 };
-                if target.waiting.is_to_be_recorded() {
-                    all.push(self.waits_of(planned, (set, target), ledger, now_ms)?);
+                let (over, left): (Vec<Entry>, _) = wait.entries.iter().copied().partition(is_sent);
+                if !wait.is_shown {
+                    unseen += over.len() as u64;
+                    told = told.or(wait.told.as_deref());
                 }
+                waits.over.extend(over);
+                waits.go_on.push(OriginWait {
+                    entries: left,
+                    ..wait.clone()
+                });
+            }
+            waits.over.sort_unstable();
+            waits.lapse = (unseen > 0).then(|| Lapse {
+                at_ms: now_ms,
+                set: set.set.clone(),
+                detail: unseen_at(target, unseen, told),
+            });
+            if !waits.over.is_empty() {
+                all.push(waits);
             }
         }
         self.store.wait_for_origins(&all, now_ms)?;
-        let lapses = all.into_iter().filter_map(|waits| waits.lapse);
-        self.outcome.lapses.extend(lapses);
+        for lapse in all.into_iter().filter_map(|waits| waits.lapse) {
+            self.note(lapse);
+        }
         Ok(())
     }
 
-    fn waits_of(
-        &self,
-        planned: &Planned,
-        (set, target): (&SetPlan, &TargetPlan),
-        ledger: LedgerId,
-        now_ms: i64,
-    ) -> Result<Waits, Error> {
-        let waiting = &target.waiting;
-        let cdn = &self.declared.cdns[&target.cdn];
-        let mut waits = Waits {
-            ledger,
-            go_on: waiting.recorded.clone(),
-            begin: waiting.begin.clone(),
-            sample: Vec::new(),
-            over: Vec::new(),
-            lapse: None,
-        };
-        let (mut unseen, mut told) = (0, None);
-        for wait in &waiting.ended {
-            let is_sent = |entry: &Entry| {
-                let has = |entries: &[Entry]| entries.binary_search(entry).is_ok();
-                has(&target.send) || has(&target.forced)
-            };
-            let (over, left): (Vec<Entry>, _) = wait.entries.iter().copied().partition(is_sent);
-            if !wait.is_shown {
-                unseen += over.len();
-                told = told.or(wait.told.as_deref());
-            }
-            waits.over.extend(over);
-            waits.go_on.push(OriginWait {
-                entries: left,
-                ..wait.clone()
-            });
-        }
-        waits.over.sort_unstable();
-        waits.lapse = (unseen > 0).then(|| Lapse {
-            at_ms: now_ms,
-            set: set.set.clone(),
-            detail: format!(
-                "{unseen} URLs were sent to {} before the origin was seen to have new bytes: \
-                 `waitForOrigin` was over, and {}",
-                target.cdn,
-                told.unwrap_or("nobody had looked")
-            ),
-        });
-        if !waits.begin.is_empty() {
-            waits.sample = self.sample(planned, (set, cdn), &waits.begin)?;
-        }
-        Ok(waits)
+    /// Tells that a wait was over before what it waited for was seen.
+    pub(super) fn note(&mut self, lapse: Lapse) {
+        self.tools.events.lapsed(&lapse);
+        self.outcome.lapses.push(lapse);
     }
 
     /// Some of `entries`, with what their origin showed when they were last sent.
@@ -121,6 +115,24 @@ impl Run<'_> {
         }
         Ok(sample)
     }
+}
+
+/// Targets of which something waits, or has.
+fn waiting(planned: &Planned) -> impl Iterator<Item = (&SetPlan, &TargetPlan, LedgerId)> {
+    planned.plan.sets.iter().flat_map(|set| {
+        let targets = set.targets.iter();
+        let targets = targets.filter(|target| target.waiting.is_to_be_recorded());
+        targets.filter_map(move |target| Some((set, target, target.ledger?)))
+    })
+}
+
+fn unseen_at(target: &TargetPlan, items: u64, told: Option<&str>) -> String {
+    format!(
+        "{items} of its URLs go to {} although the origin was not seen to have new bytes: \
+         `waitForOrigin` was over, and {}",
+        target.cdn,
+        told.unwrap_or("nobody had looked")
+    )
 }
 
 /// URLs that are looked at together.

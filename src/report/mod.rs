@@ -22,6 +22,7 @@ pub mod explain;
 pub mod fetched;
 pub mod finding;
 pub mod github;
+mod held;
 pub mod history;
 pub mod import;
 pub mod json;

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::condition::waits_for_origin;
 use super::cost::Cost;
 use super::cure::Cure;
 use super::finding::Finding;
+use super::held::{hold, waits};
 use super::number::{counted, grouped, instant};
 use super::{Body, Report, Row, Sign, summary};
 use crate::manifest::{Problem, distinct};
 use crate::plan::diff::Reasons;
 use crate::plan::policy::{Block, Limit};
-use crate::plan::{Bootstrap, First, Hold, Plan, SetPlan, TargetPlan};
+use crate::plan::{Bootstrap, First, Plan, SetPlan, TargetPlan};
 
 /// `freshen.plan/v1`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -243,21 +243,6 @@ pub fn blocked(block: Block) -> String {
             format!("more than maxShare {percent} % of {}", grouped(of))
         }
     }
-}
-
-pub(super) fn hold(hold: &Hold) -> String {
-    match hold {
-        Hold::Suspended => "suspended".to_owned(),
-        Hold::NotBefore(ms) => format!("not before {}", instant(*ms)),
-    }
-}
-
-/// What of a target waits for its origin.
-pub(super) fn waits(target: &TargetPlan) -> Option<String> {
-    let waiting = &target.waiting;
-    let until = instant(waiting.until_ms?);
-    let items = waiting.entries.len() as u64;
-    (items > 0).then(|| waits_for_origin(items, &until, waiting.told.as_deref()))
 }
 
 fn place(set: &SetPlan) -> Option<String> {

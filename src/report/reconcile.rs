@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::cost::Cost;
 use super::cure::Cure;
 use super::finding::Finding;
+use super::held::held;
 use super::lapse::LapseDocument;
 use super::number::{counted, grouped, instant};
 use super::refused::{RefusalDocument, line};
@@ -210,31 +211,6 @@ fn notes(left: &Plan, cure: &Cure, wire: &Reconciled) -> Vec<String> {
         .chain(lapses)
         .chain(later)
         .collect()
-}
-
-/// What is to be sent and has to wait.
-fn held(plan: &Plan) -> impl Iterator<Item = String> {
-    let targets = plan
-        .sets
-        .iter()
-        .flat_map(|set| set.targets.iter().map(move |target| (set, target)));
-    targets.filter_map(|(set, target)| {
-        let hold = target.hold.as_ref().filter(|_| target.items() > 0);
-        let hold = hold.map(|hold| (target.items(), super::plan::hold(hold)));
-        let waits = || {
-            Some((
-                target.waiting.entries.len() as u64,
-                super::plan::waits(target)?,
-            ))
-        };
-        let (items, why) = hold.or_else(waits)?;
-        Some(format!(
-            "! HELD: {} of {} at {}, {why}.",
-            counted(items, "URL"),
-            set.set,
-            target.cdn,
-        ))
-    })
 }
 
 /// What was done at each Cdn, and when what is left for it may go.

@@ -9,9 +9,10 @@ use crate::digest::{Digest, Entry, Key, entries_to_bytes};
 use crate::plan::recorded::{LedgerId, Refusal, TargetId};
 
 use super::forced::{self, Tried};
-use super::origin::{self, OriginLook, OriginSight};
+use super::origin::{self, OriginLook};
 use super::probe::{self, Looked, NewProbe};
 use super::records::{Records, TargetRecord, read_sealed, unknown, update_target};
+use super::sight::{self, OriginSight};
 use super::{Result, StateError, Store, fold, front_coding, ledger, observe, repeat};
 
 /// One step of submitting: what ended, what starts, and what it cost.
@@ -90,7 +91,7 @@ impl Store {
                 probe::looked(transaction, looked, now_ms)?;
             }
             for sight in &step.origin_sights {
-                origin::seen(transaction, sight, now_ms)?;
+                sight::seen(transaction, sight, now_ms)?;
             }
             for look in &step.origin_looks {
                 origin::looked(transaction, look, now_ms)?;
@@ -231,7 +232,7 @@ fn close_batch(conn: &Connection, close: &Close, repeat_ms: &[i64], now_ms: i64)
     }
     let gate_ms = close.gate_ms.filter(|_| is_accepted);
     probe::closed(conn, (target, no), &claims, (gate_ms, now_ms))?;
-    origin::closed(conn, (target, no), &claims, is_accepted)?;
+    sight::closed(conn, (target, no), &claims, is_accepted)?;
     let refused = close.refusals.iter().map(|refusal| refusal.entry.key());
     probe::refused(conn, target, refused, now_ms)?;
     record_refusals(conn, target, &close.refusals)

@@ -30,6 +30,7 @@ mod repeat;
 mod request;
 mod room;
 mod schema;
+mod sight;
 mod store;
 mod transfer;
 
@@ -44,12 +45,13 @@ pub use location::check_location;
 pub use lock::{Holder, holder};
 pub use look_up::{Asking, LookUps};
 pub use observe::{Observation, Seen};
-pub use origin::{Lapse, OpenWait, OriginLook, OriginSight, UNSEEN, UNVERIFIED, Waits};
+pub use origin::{Lapse, OpenWait, OriginLook, UNSEEN, UNVERIFIED, Waits};
 pub use probe::{Looked, NewProbe, OpenProbe, ProbeRecord, Unverified};
 pub use records::{Halt, Meta, Records, TargetRecord};
 pub use repeat::Repeats;
 pub use request::{NewRequest, Request, Scope, Suspension, ask};
 pub use room::{Room, room};
+pub use sight::OriginSight;
 pub use store::{Reader, Store};
 pub use transfer::{check, export};
 

@@ -1,5 +1,4 @@
-//! Revisions that wait until their origin shows new bytes, and what origins
-//! showed when URLs were last sent.
+//! Revisions that wait until their origin shows new bytes.
 //!
 //! A wait is the revisions of one ledger that began to wait together. Once it
 //! ends its entries are owed; the row is kept until they are accepted, for a
@@ -10,9 +9,7 @@ use rusqlite::{Connection, Row, params};
 use super::observe::record_event;
 use super::records::{Records, read_sealed};
 use super::{Result, StateError, Store};
-use crate::batch::journal::{BatchNo, Claim};
 use crate::batch::origin::Sampled;
-use crate::batch::verify::Sight;
 use crate::digest::{Digest, Entry, ItemKind, Key, entries_to_bytes};
 use crate::plan::recorded::{LedgerId, OriginWait, TargetId};
 
@@ -28,7 +25,8 @@ pub const UNVERIFIED: &str = "tier not verified";
 pub struct Waits {
     /// Whose.
     pub ledger: LedgerId,
-    /// Those that go on, with the entries that still wait; others are dropped.
+    /// Those that go on, with the entries that still wait; without any they are
+    /// dropped.
     pub go_on: Vec<OriginWait>,
     /// Begins to wait now, sorted.
     pub begin: Vec<Entry>,
@@ -38,6 +36,20 @@ pub struct Waits {
     pub over: Vec<Entry>,
     /// That something is sent although nothing new was seen.
     pub lapse: Option<Lapse>,
+}
+
+impl Waits {
+    /// Those of `ledger`, as they are.
+    pub fn of(ledger: LedgerId) -> Self {
+        Self {
+            ledger,
+            go_on: Vec::new(),
+            begin: Vec::new(),
+            sample: Vec::new(),
+            over: Vec::new(),
+            lapse: None,
+        }
+    }
 }
 
 /// A wait whose origin is looked at.
@@ -64,19 +76,6 @@ pub struct OriginLook {
     pub wait: OpenWait,
     /// What is still in the way; `None` once the origin shows new bytes.
     pub told: Option<String>,
-}
-
-/// What an origin shows of an item that is about to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginSight {
-    /// Its batch, which is open.
-    pub batch: BatchNo,
-    /// Where it goes.
-    pub target: TargetId,
-    /// As it is sent.
-    pub item: String,
-    /// What was shown.
-    pub sight: Sight,
 }
 
 /// A wait that was over before what was waited for was seen.
@@ -110,31 +109,6 @@ impl Records {
             });
         }
         Ok(open)
-    }
-
-    /// What the origin of `target` showed when the item was last sent.
-    pub fn shown_at_last_purge(&self, target: TargetId, key: Key) -> Result<Option<Sight>> {
-        let sql = "SELECT sight FROM origin_sight
-            WHERE target_id = ? AND key = ? AND batch_no = 0";
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let mut rows = statement.query(params![target.0, key.to_bytes()])?;
-        let row = rows.next()?;
-        row.map(|row| read_json(row, 0, "origin_sight")).transpose()
-    }
-
-    /// Items of `target` of which that is known, sorted.
-    pub fn known_at_origin(&self, target: TargetId) -> Result<Vec<Key>> {
-        let sql = "SELECT key FROM origin_sight WHERE target_id = ? AND batch_no = 0 ORDER BY key";
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let keys = statement.query_map([target.0], |row| row.get(0).map(Key::from_bytes))?;
-        Ok(keys.collect::<Result<_, _>>()?)
-    }
-
-    /// Whether the origin was looked at before batch `no` was sent.
-    pub fn has_origin_sights(&self, no: BatchNo) -> Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM origin_sight WHERE batch_no = ? AND batch_no > 0)";
-        let mut statement = self.connection().prepare_cached(sql)?;
-        Ok(statement.query_row([no.0], |row| row.get(0))?)
     }
 
     /// Waits that were over before what they waited for was seen, from `since_ms`
@@ -188,7 +162,7 @@ impl Store {
         }
         self.write(|transaction| {
             for waits in waits {
-                replace(transaction, waits, now_ms)?;
+                record(transaction, waits, now_ms)?;
             }
             Ok(())
         })
@@ -213,18 +187,14 @@ impl Store {
     }
 }
 
-fn replace(conn: &Connection, waits: &Waits, now_ms: i64) -> Result<()> {
-    let sql = "SELECT id FROM origin_wait WHERE ledger_id = ?";
-    let mut statement = conn.prepare_cached(sql)?;
-    let ids = statement.query_map([waits.ledger.0], |row| row.get(0))?;
-    for id in ids.collect::<Result<Vec<i64>, _>>()? {
-        let going_on = waits.go_on.iter().find(|wait| wait.id == id);
-        let Some(wait) = going_on.filter(|wait| !wait.entries.is_empty()) else {
+fn record(conn: &Connection, waits: &Waits, now_ms: i64) -> Result<()> {
+    for wait in &waits.go_on {
+        if wait.entries.is_empty() {
             let sql = "DELETE FROM origin_wait WHERE id = ?";
-            conn.prepare_cached(sql)?.execute([id])?;
-            continue;
-        };
-        update(conn, wait)?;
+            conn.prepare_cached(sql)?.execute([wait.id])?;
+        } else {
+            update(conn, wait)?;
+        }
     }
     if let Some(Lapse { at_ms, set, detail }) = &waits.lapse {
         record_event(conn, *at_ms, UNSEEN, Some(set), detail)?;
@@ -302,57 +272,7 @@ pub(super) fn looked(conn: &Connection, look: &OriginLook, now_ms: i64) -> Resul
     Ok(())
 }
 
-/// Writes down what an origin shows, before the call that it belongs to.
-pub(super) fn seen(conn: &Connection, seen: &OriginSight, now_ms: i64) -> Result<()> {
-    let key = Key::of(ItemKind::Url, seen.item.as_bytes());
-    let sql = "INSERT OR REPLACE INTO origin_sight(target_id, key, batch_no, seen_ms, sight)
-        VALUES (?, ?, ?, ?, ?)";
-    conn.prepare_cached(sql)?.execute(params![
-        seen.target.0,
-        key.to_bytes(),
-        seen.batch.0,
-        now_ms,
-        to_json(&seen.sight)
-    ])?;
-    Ok(())
-}
-
-/// A batch has ended. What was seen before it is what the origin showed at the
-/// last purge, if it was accepted; what was known before that is not.
-pub(super) fn closed(
-    conn: &Connection,
-    (target, no): (TargetId, i64),
-    claims: &[Claim],
-    is_accepted: bool,
-) -> Result<()> {
-    if !is_accepted {
-        let sql = "DELETE FROM origin_sight WHERE batch_no = ? AND batch_no > 0";
-        conn.prepare_cached(sql)?.execute([no])?;
-        return Ok(());
-    }
-    let exists = "SELECT EXISTS (SELECT 1 FROM origin_sight WHERE target_id = ?)";
-    let mut exists = conn.prepare_cached(exists)?;
-    if !exists.query_row([target.0], |row| row.get(0))? {
-        return Ok(());
-    }
-    let sql = "DELETE FROM origin_sight WHERE target_id = ? AND key = ? AND batch_no = 0";
-    let mut statement = conn.prepare_cached(sql)?;
-    for entry in claims.iter().flat_map(|claim| &claim.entries) {
-        statement.execute(params![target.0, entry.key().to_bytes()])?;
-    }
-    let sql = "UPDATE OR REPLACE origin_sight SET batch_no = 0 WHERE batch_no = ? AND batch_no > 0";
-    conn.prepare_cached(sql)?.execute([no])?;
-    Ok(())
-}
-
-/// Forgets what was seen before that.
-pub(super) fn prune(conn: &Connection, before_ms: i64) -> Result<()> {
-    let sql = "DELETE FROM origin_sight WHERE seen_ms < ?";
-    conn.execute(sql, [before_ms])?;
-    Ok(())
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(
     row: &Row,
     column: usize,
     table: &'static str,
@@ -362,6 +282,6 @@ fn read_json<T: serde::de::DeserializeOwned>(
         .map_err(|error| StateError::damaged(table, format!("column {column}"), error.to_string()))
 }
 
-fn to_json(value: &impl serde::Serialize) -> String {
+pub(super) fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("what was seen has nothing that JSON cannot say")
 }

@@ -17,6 +17,8 @@ use crate::state::{OpenWait, OriginLook, StateError, Store};
 
 /// Nothing waits for a look but what it is about.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Waits that are looked at together.
+const ABREAST: usize = 4;
 
 /// Which origins are being looked at.
 #[derive(Debug, Default)]
@@ -55,12 +57,15 @@ impl Submitter {
         if self.awaiting.open.is_empty() || !limits.may_begin(now_ms) {
             return Ok(None);
         }
-        let due = self.awaiting.open.iter();
+        let room = ABREAST.saturating_sub(self.awaiting.looks.len());
+        let due = self.awaiting.open.iter().take(room);
         let due = due.take_while(|wait| wait.due_ms <= now_ms).count();
         for wait in self.awaiting.open.drain(..due).collect::<Vec<_>>() {
             self.look_at_origin(wait, now_ms);
         }
-        Ok(self.awaiting.open.first().map(|wait| wait.due_ms))
+        // What has no room is looked at once a look has ended.
+        let next = self.awaiting.open.first().map(|wait| wait.due_ms);
+        Ok(next.filter(|due_ms| *due_ms > now_ms))
     }
 
     fn look_at_origin(&mut self, wait: OpenWait, now_ms: i64) {

@@ -15,6 +15,7 @@ use super::limits::Limits;
 use crate::batch::journal::BatchNo;
 use crate::batch::origin::at;
 use crate::batch::verify::{Finding, Sight, Step, sample};
+use crate::digest::{ItemKind, Key};
 use crate::plan::recorded::TargetId;
 use crate::state::{Looked, NewProbe, OpenProbe, OriginSight, StateError, Store};
 
@@ -145,7 +146,10 @@ impl Submitter {
         if let Some(origin) = outbound.origin.as_ref().filter(|_| !is_mute(Side::Origin))
             && !store.has_origin_sights(batch)?
         {
-            let known = store.known_at_origin(target)?;
+            let keys = all
+                .iter()
+                .map(|item| Key::of(ItemKind::Url, item.as_bytes()));
+            let known = store.known_among(target, keys)?;
             found.at_origin = owned(sample(all, origin.sample, &[], &known));
         }
         let is_any = !found.items.is_empty() || !found.at_origin.is_empty();
