@@ -336,7 +336,7 @@ fn a_sample_is_all_that_is_looked_at_and_it_is_the_same_every_time() {
 fn world(spec: &str) -> (World, String) {
     let world = World::new("");
     let origin = world.sandbox.origin_url();
-    let spec = format!("origin: '{origin}'\n  settle: 0s\n  {spec}");
+    let spec = format!("origin: '{origin}'\n  settle: 2s\n  {spec}");
     world.write("manifests/cdn.yaml", &world.cdn("dynamic-media", &spec));
     world.sandbox.upload("a", "old");
     world.sandbox.publish("a");
