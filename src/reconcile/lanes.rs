@@ -65,7 +65,11 @@ impl Run<'_> {
         let gates = self.gates(planned)?;
         let mut outbound = self.outbound()?;
         for set in &planned.plan.sets {
-            for (target, is_only_forced) in gates.turn(set, now_ms).open {
+            let turn = gates.turn(set, now_ms);
+            if turn.from_ms.is_some() {
+                continue;
+            }
+            for target in turn.targets {
                 self.note_unverified(set, target, now_ms)?;
                 let ledger = target.ledger;
                 let ledger = ledger.expect("what is to be sent has begun, and so has a ledger");
@@ -73,7 +77,7 @@ impl Run<'_> {
                 let lane = lanes.find(|outbound| outbound.provider.target() == target.target);
                 if let Some(outbound) = lane {
                     let cdn = &self.declared.cdns[&target.cdn];
-                    let work = (target, is_only_forced, ledger);
+                    let work = (target, turn.is_only_forced, ledger);
                     load(&mut outbound.lane, set, work, (planned, cdn));
                 }
             }

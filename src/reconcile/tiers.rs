@@ -24,35 +24,22 @@ pub(super) struct Gates {
     pub(super) unverified: Vec<LedgerId>,
 }
 
-/// What of a set may be sent now.
+/// The tier of a set that is to be told next.
 #[derive(Debug, Default)]
 pub(super) struct Turn<'p> {
-    /// Each target, and whether only what was asked for may go to it.
-    pub(super) open: Vec<(&'p TargetPlan, bool)>,
-    /// When the next tier may begin, and who is in it.
-    next: Option<(i64, Vec<&'p TargetPlan>)>,
+    /// Those of its targets that have something to send.
+    pub(super) targets: Vec<&'p TargetPlan>,
+    /// Only what was asked for may go: the rest waits for a tier inside.
+    pub(super) is_only_forced: bool,
+    /// When it may begin, in milliseconds since the epoch, where it has to wait.
+    pub(super) from_ms: Option<i64>,
 }
 
 impl Gates {
-    /// What of `set` may be sent at `now_ms`.
+    /// What of `set` is to be told next, seen at `now_ms`.
     pub(super) fn turn<'p>(&self, set: &'p SetPlan, now_ms: i64) -> Turn<'p> {
-        let mut turn = Turn::default();
         let mut is_inner_waiting = false;
         for tier in set.targets.chunk_by(|one, other| one.tier == other.tier) {
-            let has_work = |target: &&TargetPlan| {
-                let items = if is_inner_waiting {
-                    target.forced.len() as u64
-                } else {
-                    target.items()
-                };
-                items > 0 && target.hold.is_none()
-            };
-            let wanted: Vec<&TargetPlan> = tier.iter().filter(has_work).collect();
-            let gate_ms = self.before(set, tier[0].tier);
-            if let Some(gate_ms) = gate_ms.filter(|gate_ms| *gate_ms > now_ms) {
-                turn.next = Some((gate_ms, wanted));
-                break;
-            }
             let is_busy = |target: &TargetPlan| {
                 if is_inner_waiting {
                     !target.forced.is_empty() || target.open > 0
@@ -60,15 +47,22 @@ impl Gates {
                     target.is_busy()
                 }
             };
-            let is_tier_busy = tier.iter().any(is_busy);
-            turn.open
-                .extend(wanted.into_iter().map(|target| (target, is_inner_waiting)));
-            if is_tier_busy {
-                break;
+            if !tier.iter().any(is_busy) {
+                is_inner_waiting |= tier.iter().any(|target| !target.waiting.entries.is_empty());
+                continue;
             }
-            is_inner_waiting |= tier.iter().any(|target| !target.waiting.entries.is_empty());
+            let has_work = |target: &&TargetPlan| {
+                let is_wanted = !is_inner_waiting || !target.forced.is_empty();
+                target.items() > 0 && is_wanted && target.hold.is_none()
+            };
+            let gate_ms = self.before(set, tier[0].tier);
+            return Turn {
+                targets: tier.iter().filter(has_work).collect(),
+                is_only_forced: is_inner_waiting,
+                from_ms: gate_ms.filter(|gate_ms| *gate_ms > now_ms),
+            };
         }
-        turn
+        Turn::default()
     }
 
     fn before(&self, set: &SetPlan, tier: usize) -> Option<i64> {
@@ -177,9 +171,9 @@ impl Run<'_> {
     pub(super) fn next_gate(&self, planned: &Planned, gates: &Gates) -> Option<i64> {
         let now_ms = self.tools.clock.now_ms();
         let waiting = planned.plan.sets.iter().filter_map(|set| {
-            let (gate_ms, wanted) = gates.turn(set, now_ms).next?;
+            let turn = gates.turn(set, now_ms);
             let is_free = |target: &&TargetPlan| !self.is_halted(&target.cdn);
-            wanted.iter().any(is_free).then_some(gate_ms)
+            turn.from_ms.filter(|_| turn.targets.iter().any(is_free))
         });
         waiting.min()
     }
@@ -203,5 +197,79 @@ impl Run<'_> {
         let asked = adhoc.filter(|target| target.items() > 0 && target.hold.is_none());
         let asked = asked.filter_map(|target| Some(vec![target.ledger?]));
         tiers.chain(asked).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::{Digest, Entry, ItemKind, Key, Mark};
+
+    /// A target of its tier, with so much to send, asked for and waiting.
+    fn target(tier: u8, send: u8, forced: u8, waiting: u8) -> TargetPlan {
+        let entries = |count: u8| {
+            let entry = |n: u8| Entry::new(Key::of(ItemKind::Url, &[n]), Mark::of(&[]));
+            (0..count).map(entry).collect::<Vec<_>>()
+        };
+        let ledger = crate::plan::recorded::RecordedLedger {
+            id: LedgerId(tier.into()),
+            algorithm: String::new(),
+            wire: Digest::of(b""),
+            desired: None,
+            is_settled: true,
+            count: 0,
+            gate_ms: None,
+            owed_since_ms: None,
+        };
+        let mut plan = TargetPlan::fresh("cdn", "cdn", tier.into(), &ledger, Digest::of(b""));
+        (plan.send, plan.forced) = (entries(send), entries(forced));
+        plan.waiting.entries = entries(waiting);
+        plan
+    }
+
+    /// Seen at 50, where what is inside of every tier has settled at 100 times its
+    /// number: which tier is next, from when, and with how much of it.
+    fn check(targets: Vec<TargetPlan>, expected: Option<(usize, Option<i64>, bool)>) {
+        let gates = Gates {
+            at_ms: (0..3).map(|tier| (LedgerId(tier), tier * 100)).collect(),
+            unverified: Vec::new(),
+        };
+        let set = SetPlan {
+            set: "set".to_owned(),
+            id: Digest::of(b""),
+            content: Digest::of(b""),
+            place: None,
+            targets,
+        };
+        let turn = gates.turn(&set, 50);
+        let tier = turn.targets.first().map(|target| target.tier);
+        let found = tier.map(|tier| (tier, turn.from_ms, turn.is_only_forced));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_innermost_tier_with_anything_to_send_is_next() {
+        let fresh = |tier| target(tier, 0, 0, 0);
+        check(vec![fresh(0), fresh(1)], None);
+        check(
+            vec![target(0, 1, 0, 0), target(1, 1, 0, 0)],
+            Some((0, None, false)),
+        );
+        check(vec![fresh(0), target(1, 1, 0, 0)], Some((1, None, false)));
+        let all = vec![fresh(0), fresh(1), target(2, 1, 0, 0)];
+        check(all, Some((2, Some(100), false)));
+    }
+
+    #[test]
+    fn what_waits_for_its_origin_lets_only_what_was_asked_for_pass() {
+        let waits = || target(0, 0, 0, 1);
+        check(vec![waits(), target(1, 1, 0, 0)], None);
+        check(vec![waits(), target(1, 1, 1, 0)], Some((1, None, true)));
+        check(
+            vec![target(0, 0, 1, 1), target(1, 0, 1, 0)],
+            Some((0, None, false)),
+        );
+        let all = vec![waits(), target(1, 1, 0, 0), target(2, 0, 1, 0)];
+        check(all, Some((2, Some(100), true)));
     }
 }
