@@ -5,6 +5,7 @@ pub mod backoff;
 mod bisect;
 pub mod journal;
 pub mod lane;
+pub mod origin;
 mod parcel;
 pub mod queue;
 pub mod rate;

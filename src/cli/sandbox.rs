@@ -18,8 +18,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     );
     let sandbox = Sandbox::start(options).context("failed to start the sandbox")?;
     output::text(&format!(
-        "edge and origin  {}\nendpoint         {}\ncompany          {company}\nuser             {user}\npassword         {password}\n",
+        "edge      {}\norigin    {}\nendpoint  {}\ncompany   {company}\nuser      {user}\npassword  {password}\n",
         sandbox.url(),
+        sandbox.origin_url(),
         sandbox.endpoint(),
     ))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -19,7 +19,7 @@ use crate::metrics::{Metrics, Pass, PassResult, ScanResult, WatcherMode};
 use crate::reconcile::planning::Planned;
 use crate::reconcile::{Events, Outcome};
 use crate::report::number::{counted, instant};
-use crate::state::{Records, StateError, Store, TargetRecord};
+use crate::state::{Lapse, Records, StateError, Store, TargetRecord};
 use crate::submit::clock::Clock;
 use crate::submit::observer::{CallEnd, Progress};
 
@@ -328,6 +328,10 @@ impl Events for Telling {
         }
         self.has_answers = true;
         self.metrics.call(call);
+    }
+
+    fn lapsed(&mut self, lapse: &Lapse) {
+        warn!(set = lapse.set, problem = lapse.detail, "not seen");
     }
 
     fn planned(&mut self, planned: &Planned, store: &Store) {

@@ -39,6 +39,9 @@ pub struct Cdn {
     pub verify: Option<Verify>,
     /// Scheme, host and port of what the edge fetches from, where declared.
     pub origin: Option<String>,
+    /// Milliseconds that a new revision is held, at most, until the origin shows
+    /// other bytes; it has an origin then.
+    pub wait_for_origin_ms: Option<u64>,
     /// Milliseconds from an acceptance to sending again, each.
     pub repeat_ms: Vec<u64>,
     /// Of what the manifest says: a change lifts refusals.
@@ -65,7 +68,11 @@ pub(super) fn declare_cdns(
 ) -> BTreeMap<String, Cdn> {
     let mut cdns = BTreeMap::new();
     for (name, manifest) in manifests {
-        match provider_of(&manifest, schemas) {
+        let provider = provider_of(&manifest, schemas).and_then(|provider| {
+            let lacking = lacks_origin(&manifest).map(|problem| vec![problem]);
+            lacking.map_or(Ok(provider), Err)
+        });
+        match provider {
             Ok(provider) => {
                 let cdn = declare_cdn(&manifest, provider);
                 problems.extend(cut_batch(&manifest, &cdn));
@@ -94,6 +101,18 @@ fn provider_of(
         Some(manifest.place(&[&block[..], path].concat()))
     };
     catalog::decode(provider, value, &place_of)
+}
+
+/// That nobody says where new bytes are to be looked for.
+fn lacks_origin(manifest: &Manifest<CdnSpec>) -> Option<Problem> {
+    let spec = &manifest.spec;
+    if spec.wait_for_origin_ms.is_none() || spec.origin.is_some() {
+        return None;
+    }
+    let place = manifest.place(&[Step::Key("spec"), Step::KeyOf("waitForOrigin")]);
+    let message = "`waitForOrigin` needs an `origin` to look at";
+    let problem = Problem::error("no-origin", Some(place), message);
+    Some(problem.hint("add `origin: https://...`, where the edge fetches from"))
 }
 
 /// That fewer items go into a batch than was declared.
@@ -125,6 +144,7 @@ fn declare_cdn(manifest: &Manifest<CdnSpec>, provider: Arc<dyn Provider>) -> Cdn
         suspend: spec.suspend,
         verify: spec.verify,
         origin: spec.origin.clone(),
+        wait_for_origin_ms: spec.wait_for_origin_ms,
         repeat_ms: spec.repeat_ms.clone(),
         digest: manifest.document.digest,
         place: manifest.place(&[Step::Key("metadata"), Step::Key("name")]),

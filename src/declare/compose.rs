@@ -13,7 +13,8 @@ use crate::expand::Addressing;
 use crate::load::Tree;
 use crate::lookup::View;
 use crate::manifest::{
-    APPROVE, AssetSetSpec, AssetsFrom, Manifest, Place, PresetChoice, Problem, Step, TemplateSpec,
+    APPROVE, After, AssetSetSpec, AssetsFrom, Manifest, Place, PresetChoice, Problem, Step,
+    TemplateSpec,
 };
 use crate::provider::LookUp;
 use crate::resolve::NamedFile;
@@ -51,6 +52,7 @@ impl Composer<'_> {
         let cdns = self.named(&manifest, &tiers, &mut problems);
         let templates = self.templates(&manifest);
         let shared_hosts = shared_hosts::warnings(&cdns, &templates, &manifest.spec);
+        problems.extend(self.unverifiable(&manifest, &tiers));
         let mut looked = Looked::default();
         let files = self.files(&manifest, &cdns, (&mut looked, &mut problems));
         let addressings = self.addressings(&manifest, &cdns, &mut looked);
@@ -112,6 +114,7 @@ impl Composer<'_> {
                 (&files, contents.as_deref()),
             ),
             tiers,
+            after: spec.after,
             limits: spec.limits,
             on_create: spec.on_create,
             on_remove: spec.on_remove,
@@ -144,6 +147,31 @@ impl Composer<'_> {
         }
         problems.push(waits(manifest, &[Step::KeyOf("spec")], "the only Cdn"));
         Vec::new()
+    }
+
+    /// That a tier would wait for what nobody looks at.
+    fn unverifiable(
+        &self,
+        manifest: &Manifest<AssetSetSpec>,
+        tiers: &[Vec<String>],
+    ) -> Option<Problem> {
+        if manifest.spec.after == After::Accepted {
+            return None;
+        }
+        let place = manifest.place(&[Step::Key("spec"), Step::Key("after")]);
+        let problem = |message| Problem::error("after-verified", Some(place), message);
+        let Some((_, inner)) = tiers.split_last().filter(|(_, inner)| !inner.is_empty()) else {
+            let message = "`after: verified` has no tier to hold: `cdns` is not of several tiers";
+            return Some(problem(message.to_owned()).hint("remove it, or add an outer tier"));
+        };
+        let cdns = inner.iter().flatten();
+        let mut cdns = cdns.filter_map(|name| self.cdns.get(name));
+        let blind = cdns.find(|cdn| cdn.verify.is_none())?;
+        let message = format!(
+            "`after: verified` waits for Cdn `{}`, which declares no `verify`",
+            blind.name
+        );
+        Some(problem(message).hint("add `verify: {}` to that Cdn"))
     }
 
     /// The catalogue leaves out sets that name what is not declared.

@@ -19,7 +19,7 @@ use crate::expand::{Addressing, Compiled, SetSource, compile};
 use crate::load::{self, Tree};
 use crate::lookup::Known;
 use crate::manifest::{
-    AssetSetSpec, Catalog, LimitsSpec, Manifest, OnCreate, OnRemove, Place, Problem,
+    After, AssetSetSpec, Catalog, LimitsSpec, Manifest, OnCreate, OnRemove, Place, Problem,
     ProviderSchemas, Step, TemplateSpec, read_catalog,
 };
 use crate::provider::{LookUp, catalog};
@@ -108,6 +108,8 @@ pub struct DeclaredSet {
     pub formerly: Vec<String>,
     /// Names of Cdns, inner tier first.
     pub tiers: Vec<Vec<String>>,
+    /// What the next tier waits for.
+    pub after: After,
     /// Of everything that its expansion depends on: comments, order of keys and
     /// names of files are not part of it.
     pub inputs: Digest,

@@ -1,8 +1,8 @@
 //! Sets and templates for tests, with nothing declared that is not named.
 
 use crate::manifest::{
-    AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, OnRemove, Place, PresetChoice, PresetSpec,
-    Problem, Step, TemplateEntry, TemplateSpec, UrlSpec,
+    After, AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, OnRemove, Place, PresetChoice,
+    PresetSpec, Problem, Step, TemplateEntry, TemplateSpec, UrlSpec,
 };
 use crate::resolve::{NamedFile, resolve};
 
@@ -22,6 +22,7 @@ pub(crate) fn nowhere(path: &[Step<'_>]) -> Place {
 pub(crate) fn set() -> AssetSetSpec {
     AssetSetSpec {
         cdns: Vec::new(),
+        after: After::Accepted,
         templates: Vec::new(),
         image_presets: PresetChoice::None,
         revision_file: None,

@@ -182,12 +182,12 @@ impl Expansion {
     /// What `key_of` gives for all URLs, sorted and each once.
     fn distinct(&self, key_of: impl Fn(&[u8]) -> Option<Key> + Sync) -> Vec<Key> {
         let chunks: Vec<_> = self.chunks(0..self.rows()).collect();
-        let keys_of = |(rows, _)| {
+        let in_chunk = |(rows, _)| {
             let mut keys = Vec::new();
             self.visit(rows, |url, _| keys.extend(key_of(url.as_bytes())));
             keys
         };
-        let mut keys: Vec<Key> = chunks.into_par_iter().flat_map_iter(keys_of).collect();
+        let mut keys: Vec<Key> = chunks.into_par_iter().flat_map_iter(in_chunk).collect();
         keys.par_sort_unstable();
         keys.dedup();
         keys

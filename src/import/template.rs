@@ -6,8 +6,8 @@ use super::File;
 use super::manifests::{Cdn, Manifests, cdn, head, scalar, template};
 use crate::expand::{Addressing, SetSource, compile};
 use crate::manifest::{
-    AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, OnRemove, Place, PresetChoice, PresetSpec,
-    Problem, Step, TemplateEntry, TemplateSpec,
+    After, AssetSetSpec, AssetSpec, LimitsSpec, OnCreate, OnRemove, Place, PresetChoice,
+    PresetSpec, Problem, Step, TemplateEntry, TemplateSpec,
 };
 use crate::resolve::resolve;
 
@@ -132,6 +132,7 @@ fn one_asset(uses_id: bool) -> AssetSetSpec {
     };
     AssetSetSpec {
         cdns: Vec::new(),
+        after: After::Accepted,
         templates: vec!["imported".to_owned()],
         image_presets: PresetChoice::None,
         revision: None,

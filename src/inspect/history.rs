@@ -23,12 +23,16 @@ pub fn history(
         at_most,
     };
     let batches = records.history(&filter)?;
-    let requests = requests(records, set, &batches, at_most)?;
+    let since_ms = since_ms(&batches, at_most);
+    let requests = requests(records, set, since_ms, at_most)?;
+    let mut lapses = records.lapses(since_ms)?;
+    lapses.retain(|lapse| set.is_none_or(|set| lapse.set == set));
+    lapses.reverse();
     let mut probes = BTreeMap::new();
     for batch in &batches {
         probes.insert(batch.no, records.probes_of(batch.no)?);
     }
-    Ok(report(&batches, &requests, names, &probes))
+    Ok(report(&batches, (&requests, &lapses), names, &probes))
 }
 
 /// Whether anything is known of a set called `name`.
@@ -39,16 +43,19 @@ pub fn is_known(declared: &Declared, records: &Records, name: &str) -> Result<()
     wanted::set(declared, Some(name))
 }
 
-/// Requests since the oldest of `batches`, where older ones are not shown.
+/// When the oldest of `batches` was opened, where older ones are not shown.
+fn since_ms(batches: &[BatchRecord], at_most: u32) -> i64 {
+    let is_cut = batches.len() as u64 >= u64::from(at_most);
+    let oldest = batches.last().filter(|_| is_cut);
+    oldest.map_or(i64::MIN, |oldest| oldest.opened_ms)
+}
+
 fn requests(
     records: &Records,
     set: Option<&str>,
-    batches: &[BatchRecord],
+    since_ms: i64,
     at_most: u32,
 ) -> Result<Vec<Request>, StateError> {
-    let is_cut = batches.len() as u64 >= u64::from(at_most);
-    let since_ms = batches.last().filter(|_| is_cut);
-    let since_ms = since_ms.map_or(i64::MIN, |oldest| oldest.opened_ms);
     let mut requests = records.requests(false)?;
     requests.retain(|request| request.at_ms >= since_ms && concerns(request, set));
     requests.reverse();

@@ -165,8 +165,8 @@ fn items(
     (set, target): (&SetPlan, &TargetPlan),
     at_most: usize,
 ) -> Vec<String> {
-    let sent = [&target.forced, &target.removed, &target.send];
-    let is_sent = |key| sent.iter().any(|entries| holds(entries, key));
+    let all = [&target.forced, &target.removed, &target.send];
+    let is_sent = |key| all.iter().any(|entries| holds(entries, key));
     let declared_by = planned.expansions.get(&set.set);
     let left = planned.leaving.get(&set.set);
     if declared_by.or(left).is_none() {

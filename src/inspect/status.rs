@@ -10,10 +10,13 @@ use crate::plan::recorded::LedgerId;
 use crate::reconcile::bearing;
 use crate::reconcile::planning::{self, Planned};
 use crate::report::status::{Recorded, SetAt};
-use crate::state::{BatchRecord, HistoryFilter, Records, StateError};
+use crate::state::{BatchRecord, HistoryFilter, Lapse, Records, StateError};
 
 /// Batches looked at for the last one of a set at a target.
 const LOOKED_AT: u32 = 20;
+
+/// For so long it is told that a wait was over too early.
+const LAPSES_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What is recorded of every set, or of the one called `only`, which must be
 /// known to the state or the manifests.
@@ -68,6 +71,7 @@ pub(super) fn beside(
     Ok(Recorded {
         probes,
         repeats: records.repeats()?,
+        lapses: lapses(records, is_meant, moment.now_ms)?,
         plan: planned.plan,
         names: declared.names_of_targets(),
         broken,
@@ -82,6 +86,17 @@ pub(super) fn beside(
         suspensions: planning::suspensions(declared, records)?,
         requests: records.requests(true)?,
     })
+}
+
+/// What was sent in the last day although what it waited for was not seen.
+fn lapses(
+    records: &Records,
+    is_meant: impl Fn(&str) -> bool,
+    now_ms: i64,
+) -> Result<Vec<Lapse>, StateError> {
+    let mut lapses = records.lapses(now_ms - LAPSES_MS)?;
+    lapses.retain(|lapse| is_meant(&lapse.set));
+    Ok(lapses)
 }
 
 /// The last batch of a set at each target.

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::scalar::{Formed, Share, Time};
 use super::search::{self, SearchWire};
 use super::spec::{
-    AssetSetSpec, AssetSpec, AssetsFrom, LimitsSpec, OnCreate, OnRemove, PresetChoice, PresetSpec,
-    UrlSpec,
+    After, AssetSetSpec, AssetSpec, AssetsFrom, LimitsSpec, OnCreate, OnRemove, PresetChoice,
+    PresetSpec, UrlSpec,
 };
 use super::wire::{OneOrMany, PresetWire, Short, Switch, Text, texts};
 
@@ -25,6 +25,10 @@ pub(super) struct AssetSetWire {
     /// Names of Cdns in tiers, inner first; a tier may be a list. May be left
     /// out where one Cdn is declared.
     cdns: Option<Vec<OneOrMany<Text>>>,
+    /// What the next tier waits for: `accepted`, or `verified` to wait until what
+    /// the one before it serves was seen to have changed, as its Cdns' `verify`
+    /// says, and for its `timeout` at most.
+    after: Option<AfterWire>,
     /// Names of Templates to apply to every asset.
     templates: Option<Vec<Text>>,
     /// `true` for one URL for each image preset of the Cdn, or names of presets.
@@ -160,6 +164,13 @@ struct LimitsWire {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+enum AfterWire {
+    Accepted,
+    Verified,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 enum OnCreateWire {
     Invalidate,
     Adopt,
@@ -179,6 +190,10 @@ pub(super) fn to_spec(wire: AssetSetWire) -> AssetSetSpec {
     let urls = wire.urls.unwrap_or_default();
     AssetSetSpec {
         cdns: to_tiers(wire.cdns),
+        after: match wire.after {
+            Some(AfterWire::Verified) => After::Verified,
+            Some(AfterWire::Accepted) | None => After::Accepted,
+        },
         templates: texts(wire.templates),
         image_presets: to_presets(wire.image_presets),
         revision: wire.revision.map(String::from),

@@ -40,6 +40,10 @@ pub(super) struct CdnWire {
     /// `explain --fetch` compares with. It is asked by this name, for the same
     /// path and query.
     origin: Option<Formed<Server>>,
+    /// How long a new revision is held, at most, until the `origin` shows other
+    /// bytes than before, such as `30m`: for manifests that are committed before
+    /// the asset is published. Some URLs are looked at, as many as `verify` says.
+    wait_for_origin: Option<Formed<Duration>>,
     /// What was accepted is sent again so much later, such as `[2m, 15m]`: for
     /// origins that publish after the manifest says so.
     repeat: Option<OneOrMany<Formed<Duration>>>,
@@ -150,6 +154,7 @@ pub(super) fn to_spec(wire: CdnWire, provider: &str, block: &Node) -> CdnSpec {
         settle_ms: wire.settle.map_or(SETTLE_MS, |settle| settle.0.ms),
         suspend: wire.suspend.unwrap_or(false),
         origin: wire.origin.map(|origin| origin.0.url),
+        wait_for_origin_ms: wire.wait_for_origin.map(|limit| limit.0.ms),
         repeat_ms: to_delays(wire.repeat),
         verify: wire.verify.as_ref().map(to_verify),
     }

@@ -64,6 +64,8 @@ pub struct CdnSpec {
     pub verify: Option<Verify>,
     /// `origin`: scheme, host and port.
     pub origin: Option<String>,
+    /// `waitForOrigin`: milliseconds that a new revision is held, at most.
+    pub wait_for_origin_ms: Option<u64>,
     /// `repeat`: milliseconds from an acceptance to sending again, each.
     pub repeat_ms: Vec<u64>,
 }
@@ -142,6 +144,8 @@ pub struct TemplateEntry {
 pub struct AssetSetSpec {
     /// Names of Cdns by tier, inner first; empty means the only one declared.
     pub cdns: Vec<Vec<String>>,
+    /// What the next tier waits for.
+    pub after: After,
     /// Names of Templates.
     pub templates: Vec<String>,
     /// Which presets to form URLs for.
@@ -294,6 +298,16 @@ pub struct LimitsSpec {
     pub max_urls: u64,
     /// Share of a ledger with at least 100 entries, in percent; `None` is `off`.
     pub max_share_percent: Option<u32>,
+}
+
+/// `after`: what a tier waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum After {
+    /// Everything in the tier before it was accepted and has settled.
+    #[default]
+    Accepted,
+    /// It was also seen to have taken effect, or `verify.timeout` is over.
+    Verified,
 }
 
 /// `onCreate`.

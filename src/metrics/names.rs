@@ -169,6 +169,11 @@ pub(super) const PENDING_ITEMS: Description = gauge(
 );
 pub(super) const BLOCKED_ITEMS: Description =
     gauge("blocked_items", SHARE, "Items that wait for an approval");
+pub(super) const WAITING_ITEMS: Description = gauge(
+    "waiting_items",
+    SHARE,
+    "Items that wait until their origin shows new bytes",
+);
 pub(super) const REFUSED_ITEMS: Description = gauge(
     "refused_items",
     SHARE,
@@ -278,6 +283,7 @@ pub const ALL: &[Description] = &[
     URLS,
     PENDING_ITEMS,
     BLOCKED_ITEMS,
+    WAITING_ITEMS,
     REFUSED_ITEMS,
     OLDEST_UNSENT,
     SUSPENDED,

@@ -54,6 +54,7 @@ pub(super) struct Sets {
     urls: Series<Share, f64>,
     pending: Series<Share, f64>,
     blocked: Series<Share, f64>,
+    waiting: Series<Share, f64>,
     refused: Series<Share, f64>,
     oldest_unsent: Series<Share, f64>,
     suspended: Series<Share, f64>,
@@ -70,6 +71,7 @@ impl Sets {
             urls: Series::default(),
             pending: Series::default(),
             blocked: Series::default(),
+            waiting: Series::default(),
             refused: Series::default(),
             oldest_unsent: Series::default(),
             suspended: Series::default(),
@@ -81,6 +83,7 @@ impl Sets {
         names::URLS.register(registry, sets.urls.clone());
         names::PENDING_ITEMS.register(registry, sets.pending.clone());
         names::BLOCKED_ITEMS.register(registry, sets.blocked.clone());
+        names::WAITING_ITEMS.register(registry, sets.waiting.clone());
         names::REFUSED_ITEMS.register(registry, sets.refused.clone());
         names::OLDEST_UNSENT.register(registry, sets.oldest_unsent.clone());
         names::SUSPENDED.register(registry, sets.suspended.clone());
@@ -141,6 +144,7 @@ impl Sets {
             .replace(column(&|target, _| target.total), is_kept);
         (self.pending).replace(column(&|_, standing| standing.pending), is_kept);
         (self.blocked).replace(column(&|_, standing| standing.blocked), is_kept);
+        (self.waiting).replace(column(&|_, standing| standing.waiting), is_kept);
         (self.refused).replace(column(&|_, standing| standing.refused), is_kept);
         (self.suspended).replace(column(&|target, _| is_suspended(target).into()), is_kept);
         let since = owed_since(pass.recorded);

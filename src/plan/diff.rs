@@ -47,6 +47,8 @@ pub struct Diff {
     pub held: u64,
     /// In a batch whose outcome is not known yet.
     pub open: u64,
+    /// Held until their origin shows new bytes, sorted.
+    pub waiting: Vec<Entry>,
     /// Why.
     pub reasons: Reasons,
 }
@@ -60,6 +62,11 @@ pub struct Past<'a> {
     pub refused: &'a [Entry],
     /// Sorted keys that an inner tier refused.
     pub held: &'a [Key],
+    /// Sorted entries that are held until their origin shows new bytes.
+    pub waiting: &'a [Entry],
+    /// Sorted entries of which that is over: they are sent even if they were
+    /// accepted meanwhile, by request.
+    pub due: &'a [Entry],
     /// Sorted entries that departed from other ledgers at this target: an item
     /// that moved between sets was told to the CDN all the same.
     pub elsewhere: &'a [Entry],
@@ -90,7 +97,11 @@ pub fn diff(mut desired: Vec<Entry>, past: Past<'_>) -> Diff {
             diff.forced.push(entry);
             return false;
         }
-        if recorded == Some(entry) {
+        if past.waiting.binary_search(&entry).is_ok() {
+            diff.waiting.push(entry);
+            return false;
+        }
+        if recorded == Some(entry) && past.due.binary_search(&entry).is_err() {
             return false;
         }
         if past.refused.binary_search(&entry).is_ok() {
@@ -179,6 +190,8 @@ mod tests {
                 contents,
                 refused: &[],
                 held: &[],
+                waiting: &[],
+                due: &[],
                 elsewhere: &[],
             },
         )
@@ -232,6 +245,8 @@ mod tests {
                 contents: &contents,
                 refused: &refused,
                 held: &[],
+                waiting: &[],
+                due: &[],
                 elsewhere: &[],
             },
         );
@@ -246,6 +261,8 @@ mod tests {
             contents: &contents,
             refused: &refused,
             held: &[],
+            waiting: &[],
+            due: &[],
             elsewhere: &[],
         };
         assert_eq!(diff(vec![entry("a", "1")], past).refused.len(), 1);
@@ -268,6 +285,8 @@ mod tests {
             contents: &contents,
             refused: &[],
             held: &[],
+            waiting: &[],
+            due: &[],
             elsewhere: &elsewhere,
         };
         assert_eq!(

@@ -10,7 +10,7 @@ use crate::digest::{Digest, Entry, Key};
 use crate::manifest::{LimitsSpec, Place};
 use diff::Reasons;
 use policy::Block;
-use recorded::{LedgerId, RecordedLedger};
+use recorded::{LedgerId, OriginWait, RecordedLedger};
 
 /// What is to be sent, by set and target.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +32,15 @@ impl Plan {
         self.free().any(|target| !target.is_fresh())
     }
 
-    /// Items that would be sent were they not suspended or before their time.
+    /// Items that would be sent were they not suspended, before their time or
+    /// waiting for their origin.
     pub fn held(&self) -> u64 {
-        let held = self.targets().filter(|target| target.hold.is_some());
-        held.map(TargetPlan::items).sum()
+        let targets = self.targets();
+        let held = |target: &TargetPlan| match target.hold {
+            Some(_) => target.items(),
+            None => target.waiting.entries.len() as u64,
+        };
+        targets.map(held).sum()
     }
 
     /// Items that are not sent because a CDN refused them.
@@ -48,11 +53,11 @@ impl Plan {
         self.free().map(|target| target.held).sum()
     }
 
-    /// Whether anything is to be sent of what somebody has suspended, or was
-    /// asked for before its time.
+    /// Whether anything is to be sent of what somebody has suspended, was asked
+    /// for before its time, or waits for its origin.
     pub fn is_kept_waiting(&self) -> bool {
         let is_waiting = |target: &TargetPlan| match target.hold {
-            None => false,
+            None => !target.waiting.entries.is_empty(),
             Some(Hold::Suspended) => !target.is_fresh(),
             Some(Hold::NotBefore(_)) => !target.forced.is_empty(),
         };
@@ -163,6 +168,28 @@ pub struct TargetPlan {
     pub block: Option<Block>,
     /// Why nothing of it is sent for now.
     pub hold: Option<Hold>,
+    /// What of it waits for its origin.
+    pub waiting: Waiting,
+}
+
+/// What is held until its origin shows new bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// All of it, sorted; none of it is part of what is sent.
+    pub entries: Vec<Entry>,
+    /// Of that: what begins to wait with this plan, sorted.
+    pub begin: Vec<Entry>,
+    /// Recorded waits as they go on: what is no longer desired is left out.
+    pub recorded: Vec<OriginWait>,
+    /// Recorded waits that end with this plan.
+    pub ended: Vec<OriginWait>,
+    /// Whether what is recorded is not as it goes on.
+    pub is_outdated: bool,
+    /// When the first of it is sent at the latest, in milliseconds since the
+    /// epoch.
+    pub until_ms: Option<i64>,
+    /// What stood in the way when the origin was last looked at.
+    pub told: Option<String>,
 }
 
 impl TargetPlan {
@@ -181,8 +208,9 @@ impl TargetPlan {
     /// Items that the CDN has been told, or that are recorded as if it had.
     pub fn told(&self) -> u64 {
         let blocked = self.block.map_or(0, |block| block.items - block.removed);
-        let removed = self.removed.len() as u64;
-        let untold = self.items() - removed + blocked + self.refused + self.held + self.open;
+        let sent = self.items() - self.removed.len() as u64;
+        let waiting = self.waiting.entries.len() as u64;
+        let untold = sent + blocked + self.refused + self.held + self.open + waiting;
         self.total.saturating_sub(untold)
     }
 
@@ -218,12 +246,26 @@ impl TargetPlan {
             first: None,
             block: None,
             hold: None,
+            waiting: Waiting::default(),
         }
     }
 
     /// Whether this target is as it should be.
     pub fn is_fresh(&self) -> bool {
-        self.items() == 0 && self.block.is_none() && self.open == 0
+        !self.is_busy() && self.waiting.entries.is_empty()
+    }
+
+    /// Whether anything is to be sent, approved or under way; what waits for its
+    /// origin is not.
+    pub fn is_busy(&self) -> bool {
+        self.items() > 0 || self.block.is_some() || self.open > 0
+    }
+}
+
+impl Waiting {
+    /// Whether carrying the plan out changes what is recorded of it.
+    pub fn is_to_be_recorded(&self) -> bool {
+        self.is_outdated || !self.begin.is_empty() || !self.ended.is_empty()
     }
 }
 

@@ -68,6 +68,25 @@ pub struct LedgerContents {
     pub open: Vec<Key>,
     /// Sorted keys that have left the set.
     pub departed: Vec<Key>,
+    /// What is held until its origin shows new bytes, or was.
+    pub waits: Vec<OriginWait>,
+}
+
+/// Revisions that began to wait for their origin together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginWait {
+    /// Its row.
+    pub id: i64,
+    /// Sorted.
+    pub entries: Vec<Entry>,
+    /// Since when, in milliseconds since the epoch.
+    pub since_ms: i64,
+    /// Whether the origin was seen to have new bytes.
+    pub is_shown: bool,
+    /// Its entries are owed: it is over, and kept until they are accepted.
+    pub is_over: bool,
+    /// What stood in the way when the origin was last looked at.
+    pub told: Option<String>,
 }
 
 /// A URL that the CDN refused, at the mark it was refused at.

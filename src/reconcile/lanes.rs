@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Error;
-use super::asks::ADHOC;
 use super::planning::Planned;
 use super::run::Run;
+use super::waits::sample_size;
 use crate::batch::backoff;
 use crate::batch::lane::{Lane, Settings};
+use crate::batch::origin::AtOrigin;
 use crate::batch::queue::{ItemSource, ListSource, Work};
 use crate::batch::rate::{Budget, Class};
-use crate::batch::settle::LONGEST_ESTIMATE_MS;
 use crate::declare::Cdn;
 use crate::digest::{Digest, Entry, Key};
 use crate::expand::Expansion;
@@ -34,6 +34,7 @@ impl Run<'_> {
         let begins_past = self.begins_past(&planned.plan);
         let keeps = keeps_of(planned);
         self.depart(planned, now_ms)?;
+        self.begin_waits(planned, now_ms)?;
         let mut begins = Vec::new();
         let mut begun = Vec::new();
         for set in &mut planned.plan.sets {
@@ -56,6 +57,7 @@ impl Run<'_> {
             give_back(target, begin);
             target.ledger = Some(ledger);
         }
+        self.end_waits(planned, now_ms)?;
         let lanes = self.load_lanes(planned, now_ms)?;
         self.tools.submitter.load(lanes, now_ms);
         Ok(())
@@ -77,17 +79,23 @@ impl Run<'_> {
     }
 
     fn load_lanes(&mut self, planned: &Planned, now_ms: i64) -> Result<Vec<Outbound>, Error> {
-        let gates = self.gates()?;
+        let gates = self.gates(planned)?;
         let mut outbound = self.outbound()?;
         for set in &planned.plan.sets {
-            for target in open_tier(set, &gates, now_ms) {
+            let turn = gates.turn(set, now_ms);
+            if turn.from_ms.is_some() {
+                continue;
+            }
+            for target in turn.targets {
+                self.note_unverified(set, target, now_ms)?;
                 let ledger = target.ledger;
                 let ledger = ledger.expect("what is to be sent has begun, and so has a ledger");
                 let mut lanes = outbound.iter_mut();
                 let lane = lanes.find(|outbound| outbound.provider.target() == target.target);
                 if let Some(outbound) = lane {
                     let cdn = &self.declared.cdns[&target.cdn];
-                    load(&mut outbound.lane, set, target, ledger, (planned, cdn));
+                    let work = (target, turn.is_only_forced, ledger);
+                    load(&mut outbound.lane, set, work, (planned, cdn));
                 }
             }
         }
@@ -129,6 +137,7 @@ impl Run<'_> {
                 facts: row.facts,
                 lane,
                 verify: cdn.verify,
+                origin: at_origin(cdn),
                 repeat_ms: cdn.repeat_ms.clone(),
             });
         }
@@ -143,69 +152,6 @@ impl Run<'_> {
         }
         Ok(rows)
     }
-
-    /// By ledger: until when the next tier waits.
-    fn gates(&self) -> Result<BTreeMap<LedgerId, i64>, Error> {
-        // A clock that was set back must not make a wait of years.
-        let settles = self.declared.cdns.values().map(|cdn| cdn.settle_ms);
-        let longest_ms = settles.max().unwrap_or(0).max(LONGEST_ESTIMATE_MS);
-        let latest_ms = self
-            .tools
-            .clock
-            .now_ms()
-            .saturating_add_unsigned(longest_ms);
-        let mut gates = self.store.gates()?;
-        for gate_ms in gates.values_mut() {
-            *gate_ms = latest_ms.min(*gate_ms);
-        }
-        Ok(gates)
-    }
-
-    /// When the first outer tier that has something to send may start.
-    pub(super) fn next_gate(&self, planned: &Planned) -> Result<Option<i64>, Error> {
-        let gates = self.gates()?;
-        let waiting = planned.plan.sets.iter().filter_map(|set| {
-            let tier = unfinished_tier(set)?;
-            let is_free = |target: &&TargetPlan| {
-                target.hold.is_none() && target.items() > 0 && !self.is_halted(&target.cdn)
-            };
-            let mut targets = set.targets.iter().filter(|target| target.tier == tier);
-            if tier == 0 || !targets.any(|target| is_free(&target)) {
-                return None;
-            }
-            gate_before(set, tier, &gates)
-        });
-        Ok(waiting
-            .filter(|gate_ms| *gate_ms > self.tools.clock.now_ms())
-            .min())
-    }
-
-    /// The ledgers of every tier that is being told while somebody waits for
-    /// it: an outer tier, or who asked for URLs that nobody declares.
-    pub(super) fn open_tiers(planned: &Planned) -> Vec<Vec<LedgerId>> {
-        let tiers = planned.plan.sets.iter().filter_map(|set| {
-            let tier = unfinished_tier(set)?;
-            let is_outer = |target: &TargetPlan| target.tier > tier && !target.is_fresh();
-            let is_going = |target: &TargetPlan| target.hold.is_none() && target.block.is_none();
-            let inner = || set.targets.iter().filter(|target| target.tier == tier);
-            if !set.targets.iter().any(is_outer) || !inner().all(is_going) {
-                return None;
-            }
-            Some(inner().filter_map(|target| target.ledger).collect())
-        });
-        let adhoc = planned.plan.sets.iter().filter(|set| set.set == ADHOC);
-        let adhoc = adhoc.flat_map(|set| &set.targets);
-        let asked = adhoc.filter(|target| target.items() > 0 && target.hold.is_none());
-        let asked = asked.filter_map(|target| Some(vec![target.ledger?]));
-        tiers.chain(asked).collect()
-    }
-}
-
-/// The innermost tier that has something to send.
-fn unfinished_tier(set: &SetPlan) -> Option<usize> {
-    let mut targets = set.targets.iter();
-    let first = targets.find(|target| !target.is_fresh());
-    first.map(|target| target.tier)
 }
 
 /// What is kept of the inputs of sets: where a plan that has something to send
@@ -238,9 +184,15 @@ fn begin_of(set: &str, id: Digest, target: &mut TargetPlan, row: TargetId, now_m
     } else {
         std::mem::take(&mut target.send)
     };
-    if !is_held && target.forced.len() + target.removed.len() > 0 {
-        owe.extend(&target.forced);
-        owe.extend(&target.removed);
+    // While an outer tier waits the inner ones may be told another revision.
+    let waiting = if target.tier > 0 {
+        &target.waiting.entries[..]
+    } else {
+        &[]
+    };
+    let more = [&target.forced[..], &target.removed, waiting];
+    if !is_held && more.iter().any(|more| !more.is_empty()) {
+        owe.extend(more.into_iter().flatten());
         owe.sort_unstable();
     }
     Begin {
@@ -262,52 +214,32 @@ fn give_back(target: &mut TargetPlan, begin: Begin) {
         return;
     }
     target.send = begin.owe;
-    let forced = &target.forced;
-    target.send.retain(|entry| {
-        !entry.mark().is_removed() && (forced.is_empty() || forced.binary_search(entry).is_err())
-    });
-}
-
-/// The targets of the innermost tier that has something to send, if every
-/// tier inside it has settled.
-fn open_tier<'p>(
-    set: &'p SetPlan,
-    gates: &BTreeMap<LedgerId, i64>,
-    now_ms: i64,
-) -> Vec<&'p TargetPlan> {
-    let Some(tier) = unfinished_tier(set) else {
-        return Vec::new();
-    };
-    if gate_before(set, tier, gates).is_some_and(|gate_ms| gate_ms > now_ms) {
-        return Vec::new();
+    target.send.retain(|entry| !entry.mark().is_removed());
+    for other in [&target.forced, &target.waiting.entries] {
+        let is_other = |entry: &Entry| other.binary_search(entry).is_ok();
+        target
+            .send
+            .retain(|entry| other.is_empty() || !is_other(entry));
     }
-    let targets = set
-        .targets
-        .iter()
-        .filter(|target| target.tier == tier && target.hold.is_none());
-    targets.filter(|target| target.items() > 0).collect()
-}
-
-fn gate_before(set: &SetPlan, tier: usize, gates: &BTreeMap<LedgerId, i64>) -> Option<i64> {
-    let inner = set.targets.iter().filter(|target| target.tier < tier);
-    inner
-        .filter_map(|target| gates.get(&target.ledger?).copied())
-        .max()
 }
 
 fn load(
     lane: &mut Lane,
     set: &SetPlan,
-    target: &TargetPlan,
-    ledger: LedgerId,
+    (target, is_only_forced, ledger): (&TargetPlan, bool, LedgerId),
     (planned, cdn): (&Planned, &Cdn),
 ) {
     let declared = planned.expansions.get(&set.set);
     let left = planned.leaving.get(&set.set);
+    let (send, removed) = if is_only_forced {
+        (&[][..], &[][..])
+    } else {
+        (&target.send[..], &target.removed[..])
+    };
     let parts = [
-        (Class::Forced, &target.forced, declared),
-        (Class::Removed, &target.removed, left),
-        (Class::Planned, &target.send, declared),
+        (Class::Forced, &target.forced[..], declared),
+        (Class::Removed, removed, left),
+        (Class::Planned, send, declared),
     ];
     let parts = parts.into_iter();
     for (class, entries, expansion) in parts.filter(|(_, entries, _)| !entries.is_empty()) {
@@ -315,7 +247,7 @@ fn load(
             Some(expansion) => Box::new(ExpansionSource::new(expansion, &cdn.wire)),
             None => Box::new(adhoc(planned, entries)),
         };
-        lane.add(Work::new(&set.set, ledger, class, entries.clone(), source));
+        lane.add(Work::new(&set.set, ledger, class, entries.to_vec(), source));
     }
 }
 
@@ -324,16 +256,25 @@ fn adhoc(planned: &Planned, entries: &[Entry]) -> ListSource {
     ListSource::new(entries.iter().filter_map(item))
 }
 
+/// Where new bytes are looked for, if anything waits for them.
+fn at_origin(cdn: &Cdn) -> Option<AtOrigin> {
+    cdn.wait_for_origin_ms?;
+    Some(AtOrigin {
+        server: cdn.origin.clone()?,
+        sample: sample_size(cdn),
+    })
+}
+
 /// A cursor into a set's expansion: URLs come into being batch by batch.
 #[derive(Debug)]
-struct ExpansionSource {
+pub(super) struct ExpansionSource {
     expansion: Arc<Expansion>,
     wire: Wire,
     next: Option<u64>,
 }
 
 impl ExpansionSource {
-    fn new(expansion: &Arc<Expansion>, wire: &Wire) -> Self {
+    pub(super) fn new(expansion: &Arc<Expansion>, wire: &Wire) -> Self {
         Self {
             expansion: Arc::clone(expansion),
             wire: wire.clone(),

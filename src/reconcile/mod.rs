@@ -11,6 +11,8 @@ mod lanes;
 pub mod planning;
 mod run;
 pub mod since;
+mod tiers;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +23,7 @@ use crate::declare::Declared;
 use crate::manifest::Problem;
 use crate::plan::saved::{SavedPlan, Stale};
 use crate::plan::{Plan, TargetPlan};
-use crate::state::{StateError, Store};
+use crate::state::{Lapse, StateError, Store};
 use crate::submit::clock::Clock;
 use crate::submit::engine::Submitter;
 use crate::submit::observer::{CallEnd, Progress};
@@ -71,6 +73,8 @@ pub struct Outcome {
     pub targets: BTreeMap<String, TargetOutcome>,
     /// The time allowed ran out, or somebody asked to stop or to make way.
     pub is_cut_short: bool,
+    /// Waits that were over before what they waited for was seen.
+    pub lapses: Vec<Lapse>,
     /// When more may be sent, if nothing else changes: milliseconds since the
     /// epoch.
     pub due_ms: Option<i64>,
@@ -83,7 +87,7 @@ pub struct PlannedTarget {
     pub set: String,
     /// The Cdn's name.
     pub cdn: String,
-    /// Items to be sent.
+    /// Items to be sent, now or once their origin shows new bytes.
     pub items: u64,
 }
 
@@ -99,7 +103,7 @@ impl PlannedTarget {
             .map(|(set, target)| Self {
                 set: set.set.clone(),
                 cdn: target.cdn.clone(),
-                items: target.items(),
+                items: target.items() + target.waiting.entries.len() as u64,
             })
             .collect()
     }
@@ -138,6 +142,11 @@ pub trait Events {
     /// A call has ended.
     fn ended(&mut self, call: &CallEnd<'_>) {
         _ = call;
+    }
+
+    /// A wait was over before what it waited for was seen.
+    fn lapsed(&mut self, lapse: &Lapse) {
+        _ = lapse;
     }
 
     /// A plan was made; it is what is sent from now on.

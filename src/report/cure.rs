@@ -1,5 +1,9 @@
 //! What lets a blocked plan through.
 
+use super::number::{counted, grouped};
+use crate::plan::policy::Limit;
+use crate::plan::{Bootstrap, Plan, SetPlan, TargetPlan};
+
 /// How what is blocked is let through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cure {
@@ -21,4 +25,54 @@ impl Cure {
             }
         }
     }
+
+    /// What can be done about what is blocked: send it, or record it as fresh.
+    pub(super) fn choices(&self, plan: &Plan) -> Option<String> {
+        let is_blocked = |set: &&SetPlan| set.targets.iter().any(|target| target.block.is_some());
+        let blocked: Vec<&SetPlan> = plan.sets.iter().filter(is_blocked).collect();
+        let approve = match blocked[..] {
+            [] => None,
+            [set] => Some(format!("`{}`", self.command(&set.id.short()))),
+            _ => Some(format!(
+                "`{}` for each plan named above",
+                self.command("PLAN")
+            )),
+        };
+        if let Some(bootstrap) = plan.bootstrap {
+            let mut targets = blocked.iter().flat_map(|set| &set.targets);
+            let all = targets
+                .all(is_over_first_run_only)
+                .then(|| "`freshen reconcile --bootstrap invalidate`".to_owned());
+            let send: Vec<String> = all.into_iter().chain(approve).collect();
+            return Some(bootstrap_choices(bootstrap, &send.join(" or ")));
+        }
+        if *self != Self::Approve {
+            return approve.map(|approve| format!("! BLOCKED. To send: {approve}."));
+        }
+        let adopt = match blocked[..] {
+            [set] => set.set.as_str(),
+            _ => "SET",
+        };
+        approve.map(|approve| {
+            format!(
+                "! BLOCKED. To send: {approve}. If the CDN has it all already: `freshen state adopt {adopt}`."
+            )
+        })
+    }
+}
+
+/// Whether `--bootstrap invalidate` is enough to let it through.
+fn is_over_first_run_only(target: &TargetPlan) -> bool {
+    let limit = target.block.map(|block| block.limit);
+    limit.is_none_or(|limit| matches!(limit, Limit::FirstRun(_)))
+}
+
+/// What a first run that is too large waits for.
+fn bootstrap_choices(bootstrap: Bootstrap, send: &str) -> String {
+    format!(
+        "! BLOCKED: {} and no earlier state (up to {} go unasked). If the CDN has them all already: \
+         `freshen reconcile --bootstrap adopt`; to send them: {send}.",
+        counted(bootstrap.items, "URL"),
+        grouped(bootstrap.limit),
+    )
 }

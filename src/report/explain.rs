@@ -103,6 +103,8 @@ pub enum ObstacleKind {
     Suspended,
     /// Until `notBefore`.
     NotBefore,
+    /// Until its origin shows new bytes.
+    WaitsForOrigin,
     /// An inner tier refused it.
     HeldBack,
     /// Its target is not called until something is corrected.

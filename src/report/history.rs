@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::lapse::LapseDocument;
 use super::number::{counted, instant};
 use super::verification::VerificationDocument;
 use super::{Body, Report, Row, Sign};
 use crate::batch::journal::{BatchNo, Cause, Outcome};
 use crate::reconcile::asks::Ask;
-use crate::state::{BatchRecord, ProbeRecord, Request};
+use crate::state::{BatchRecord, Lapse, ProbeRecord, Request};
 
 /// Characters of an answer that fit beside everything else.
 const MOST_SHOWN: usize = 160;
@@ -25,6 +26,9 @@ pub struct HistoryDocument {
     pub batches: Vec<BatchDocument>,
     /// What somebody asked for in that time, latest first.
     pub requests: Vec<AskedFor>,
+    /// What was sent in that time although what it waited for was not seen, latest
+    /// first.
+    pub lapses: Vec<LapseDocument>,
 }
 
 /// Something that somebody asked for.
@@ -90,10 +94,10 @@ pub struct BatchDocument {
 }
 
 /// The report on `batches`, to targets with these `names`, and on `requests`,
-/// both latest first; `probes` are what was looked at of the batches.
+/// latest first, with waits that lapsed; `probes` are what was looked at of the batches.
 pub fn report(
     batches: &[BatchRecord],
-    requests: &[Request],
+    (requests, lapses): (&[Request], &[Lapse]),
     names: &BTreeMap<String, String>,
     probes: &BTreeMap<BatchNo, Vec<ProbeRecord>>,
 ) -> Report<HistoryDocument> {
@@ -106,6 +110,7 @@ pub fn report(
         format: "freshen.history/v1",
         batches: documents.collect(),
         requests: requests.iter().map(request).collect(),
+        lapses: lapses.iter().map(LapseDocument::of).collect(),
     };
     let sent = batches.iter().zip(&wire.batches);
     let sent = sent.map(|(batch, document)| {
@@ -114,7 +119,9 @@ pub fn report(
     });
     let asked = requests.iter().zip(&wire.requests);
     let asked = asked.map(|(request, document)| (request.at_ms, request_row(document)));
-    let mut rows: Vec<(i64, Row)> = sent.chain(asked).collect();
+    let unseen = lapses.iter().zip(&wire.lapses);
+    let unseen = unseen.map(|(lapse, document)| (lapse.at_ms, lapse_row(document)));
+    let mut rows: Vec<(i64, Row)> = sent.chain(asked).chain(unseen).collect();
     // What was asked for comes before what was sent for it, seen from below.
     rows.sort_by_key(|(at_ms, _)| std::cmp::Reverse(*at_ms));
     let asked = match requests.len() as u64 {
@@ -176,6 +183,22 @@ fn request_row(request: &AskedFor) -> Row {
             String::new(),
             told,
             request.set.clone().unwrap_or_default(),
+            String::new(),
+        ],
+        ..Row::default()
+    }
+}
+
+fn lapse_row(lapse: &LapseDocument) -> Row {
+    Row {
+        sign: Sign::Blocked,
+        cells: vec![
+            "not seen".to_owned(),
+            lapse.at.clone(),
+            String::new(),
+            String::new(),
+            lapse.detail.clone(),
+            lapse.set.clone(),
             String::new(),
         ],
         ..Row::default()

@@ -8,12 +8,13 @@ use serde::Serialize;
 use super::cost::{CdnCost, Cost};
 use super::cure::Cure;
 use super::finding::Finding;
+use super::held::{hold, waits};
 use super::number::{counted, grouped, instant};
 use super::{Body, Report, Row, Sign, summary};
 use crate::manifest::{Problem, distinct};
 use crate::plan::diff::Reasons;
 use crate::plan::policy::{Block, Limit};
-use crate::plan::{Bootstrap, First, Hold, Plan, SetPlan, TargetPlan};
+use crate::plan::{First, Plan, SetPlan, TargetPlan};
 
 /// `freshen.plan/v1`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -31,7 +32,7 @@ pub struct PlanDocument {
     pub approved_calls: u64,
     /// Seconds they take once everything is approved.
     pub approved_seconds: u64,
-    /// Items that are suspended, or before their time.
+    /// Items that are suspended, before their time, or wait for their origin.
     pub held: u64,
     /// Items that are not sent because a CDN refused them.
     pub refused: u64,
@@ -100,6 +101,11 @@ pub struct TargetDocument {
     pub refused: u64,
     /// Not sent: an inner tier refused them.
     pub held: u64,
+    /// Items that wait until their origin shows new bytes.
+    pub waiting: u64,
+    /// Until when, at the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<String>,
     /// Items that wait for an approval.
     pub blocked: u64,
     /// The limit they are over.
@@ -174,7 +180,8 @@ fn rows(set: &SetPlan, context: &Context) -> Vec<Row> {
 }
 
 fn sign(target: &TargetPlan) -> Sign {
-    if target.block.is_some() || target.hold.is_some() {
+    let is_waiting = target.items() == 0 && !target.waiting.entries.is_empty();
+    if target.block.is_some() || target.hold.is_some() || is_waiting {
         Sign::Blocked
     } else if target.items() == 0 {
         Sign::Same
@@ -186,7 +193,8 @@ fn sign(target: &TargetPlan) -> Sign {
 }
 
 fn amount(target: &TargetPlan) -> String {
-    let sent = target.items() + target.block.map_or(0, |block| block.items);
+    let waiting = target.waiting.entries.len() as u64;
+    let sent = target.items() + waiting + target.block.map_or(0, |block| block.items);
     if target.total == 0 {
         return format!("+{}", counted(sent, "URL"));
     }
@@ -224,6 +232,7 @@ fn why(set: &SetPlan, target: &TargetPlan, cure: &Cure) -> String {
         parts.push(format!("BLOCKED: {}", blocked(block)));
         parts.push(cure.command(&set.id.short()));
     }
+    parts.extend(waits(target));
     parts.extend(target.hold.as_ref().map(hold));
     parts.join(", ")
 }
@@ -262,14 +271,6 @@ pub fn blocked(block: Block) -> String {
     }
 }
 
-/// Why nothing is sent for now.
-pub fn hold(hold: &Hold) -> String {
-    match hold {
-        Hold::Suspended => "suspended".to_owned(),
-        Hold::NotBefore(ms) => format!("not before {}", instant(*ms)),
-    }
-}
-
 fn place(set: &SetPlan) -> Option<String> {
     set.place.as_ref().map(super::place)
 }
@@ -280,58 +281,8 @@ fn notes(plan: &Plan, unchanged: u64, context: &Context) -> Vec<String> {
         notes.push(format!("= {} unchanged", counted(unchanged, "set")));
     }
     notes.extend(context.cdns.iter().flat_map(CdnCost::notes));
-    notes.extend(choices(plan, &context.cure));
+    notes.extend(context.cure.choices(plan));
     notes
-}
-
-/// What can be done about what is blocked: send it, or record it as fresh.
-pub(super) fn choices(plan: &Plan, cure: &Cure) -> Option<String> {
-    let is_blocked = |set: &&SetPlan| set.targets.iter().any(|target| target.block.is_some());
-    let blocked: Vec<&SetPlan> = plan.sets.iter().filter(is_blocked).collect();
-    let approve = match blocked[..] {
-        [] => None,
-        [set] => Some(format!("`{}`", cure.command(&set.id.short()))),
-        _ => Some(format!(
-            "`{}` for each plan named above",
-            cure.command("PLAN")
-        )),
-    };
-    if let Some(bootstrap) = plan.bootstrap {
-        let mut targets = blocked.iter().flat_map(|set| &set.targets);
-        let all = targets
-            .all(is_over_first_run_only)
-            .then(|| "`freshen reconcile --bootstrap invalidate`".to_owned());
-        let send: Vec<String> = all.into_iter().chain(approve).collect();
-        return Some(bootstrap_choices(bootstrap, &send.join(" or ")));
-    }
-    if *cure != Cure::Approve {
-        return approve.map(|approve| format!("! BLOCKED. To send: {approve}."));
-    }
-    let adopt = match blocked[..] {
-        [set] => set.set.as_str(),
-        _ => "SET",
-    };
-    approve.map(|approve| {
-        format!(
-            "! BLOCKED. To send: {approve}. If the CDN has it all already: `freshen state adopt {adopt}`."
-        )
-    })
-}
-
-/// Whether `--bootstrap invalidate` is enough to let it through.
-fn is_over_first_run_only(target: &TargetPlan) -> bool {
-    let limit = target.block.map(|block| block.limit);
-    limit.is_none_or(|limit| matches!(limit, Limit::FirstRun(_)))
-}
-
-/// What a first run that is too large waits for.
-fn bootstrap_choices(bootstrap: Bootstrap, send: &str) -> String {
-    format!(
-        "! BLOCKED: {} and no earlier state (up to {} go unasked). If the CDN has them all already: \
-         `freshen reconcile --bootstrap adopt`; to send them: {send}.",
-        counted(bootstrap.items, "URL"),
-        grouped(bootstrap.limit),
-    )
 }
 
 /// Items that wait for an approval.
@@ -394,6 +345,8 @@ fn target_document(set: &SetPlan, target: &TargetPlan, context: &Context) -> Tar
         recorded: target.record.len() as u64,
         refused: target.refused,
         held: target.held,
+        waiting: target.waiting.entries.len() as u64,
+        waits_until: target.waiting.until_ms.map(instant),
         blocked: target.block.map_or(0, |block| block.items),
         limit: target.block.map(blocked),
         urls: context.urls.get(&key).cloned().unwrap_or_default(),

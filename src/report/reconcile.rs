@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::cost::Cost;
 use super::cure::Cure;
 use super::finding::Finding;
+use super::held::held;
+use super::lapse::LapseDocument;
 use super::number::{counted, grouped, instant};
 use super::refused::{RefusalDocument, line};
 use super::verification::{RepeatsDocument, VerificationDocument};
@@ -37,7 +39,7 @@ pub struct Reconciled {
     pub left_seconds: u64,
     /// Items that wait for an approval.
     pub blocked: u64,
-    /// Items that are suspended, or before their time.
+    /// Items that are suspended, before their time, or wait for their origin.
     pub held: u64,
     /// Calls for what is left and blocked, once it is approved.
     pub approved_calls: u64,
@@ -51,6 +53,8 @@ pub struct Reconciled {
     pub sets: Vec<SetDocument>,
     /// What is to be sent again later.
     pub repeats: Vec<RepeatsDocument>,
+    /// What was sent although what it waited for was not seen.
+    pub lapses: Vec<LapseDocument>,
     /// What is not sent because a CDN refused it.
     pub refusals: Vec<RefusalDocument>,
     /// In the order of files and lines.
@@ -102,6 +106,8 @@ pub struct SetDocument {
     pub planned: u64,
     /// Items that are still to be sent.
     pub left: u64,
+    /// Items that wait until their origin shows new bytes.
+    pub waiting: u64,
     /// Items refused by this Cdn.
     pub refused: u64,
     /// Items held back, since an inner tier refused them.
@@ -177,6 +183,7 @@ pub fn report(outcome: &Outcome, context: Context) -> Report<Reconciled> {
         cdns,
         sets,
         repeats,
+        lapses: outcome.lapses.iter().map(LapseDocument::of).collect(),
         refusals,
         problems: Finding::all(&problems),
     };
@@ -195,31 +202,15 @@ pub fn report(outcome: &Outcome, context: Context) -> Report<Reconciled> {
 fn notes(left: &Plan, cure: &Cure, wire: &Reconciled) -> Vec<String> {
     let of = |cdn: &CdnDocument| Some(cdn.verification.as_ref()?.notes(&cdn.name));
     let found = wire.cdns.iter().filter_map(of).flatten();
+    let lapses = wire.lapses.iter().map(LapseDocument::note);
     let later = wire.repeats.iter().map(RepeatsDocument::note);
-    let choices = super::plan::choices(left, cure);
+    let choices = cure.choices(left);
     held(left)
         .chain(choices)
         .chain(found)
+        .chain(lapses)
         .chain(later)
         .collect()
-}
-
-/// What is to be sent and has to wait.
-fn held(plan: &Plan) -> impl Iterator<Item = String> {
-    let targets = plan
-        .sets
-        .iter()
-        .flat_map(|set| set.targets.iter().map(move |target| (set, target)));
-    targets.filter_map(|(set, target)| {
-        let hold = target.hold.as_ref().filter(|_| target.items() > 0)?;
-        Some(format!(
-            "! HELD: {} of {} at {}, {}.",
-            counted(target.items(), "URL"),
-            set.set,
-            target.cdn,
-            super::plan::hold(hold)
-        ))
-    })
 }
 
 /// What was done at each Cdn, and when what is left for it may go.
@@ -304,6 +295,7 @@ fn set_document(
         plan: plan.map_or_else(String::new, |plan| plan.id.to_string()),
         planned,
         left: left.map_or(0, TargetPlan::items),
+        waiting: left.map_or(0, |left| left.waiting.entries.len() as u64),
         refused: left.map_or(0, |left| left.refused),
         held_back: left.map_or(0, |left| left.held),
         blocked: left
@@ -318,9 +310,10 @@ fn set_row(
     refusals: &[RefusalDocument],
     cure: &Cure,
 ) -> Row {
-    let unsent = set.left + set.refused + set.held_back;
+    let unsent = set.left + set.waiting + set.refused + set.held_back;
     let counts = [
         (set.left, "left"),
+        (set.waiting, "waiting for new bytes at the origin"),
         (set.refused, "refused"),
         (set.held_back, "refused by an inner tier"),
     ];

@@ -101,6 +101,23 @@ fn visit(world: &Shared, parts: &Parts) -> Response {
     (headers, served.content.body).into_response()
 }
 
+/// Answers a visitor of the origin.
+pub(super) async fn show(State(world): State<Shared>, request: Request) -> Response {
+    let target = request.uri().path_and_query();
+    let target = target.map_or("/", |target| target.as_str());
+    let mut world = lock(&world);
+    world.origin_visits += 1;
+    let Some(content) = world.origin.get(target) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let headers = [
+        ("content-type", "application/octet-stream".to_owned()),
+        ("etag", content.etag),
+        ("last-modified", httpdate::fmt_http_date(content.modified)),
+    ];
+    (headers, content.body).into_response()
+}
+
 fn control(world: &Shared, parts: &Parts, body: &Bytes) -> Response {
     let mut world = lock(world);
     match (&parts.method, parts.uri.path()) {

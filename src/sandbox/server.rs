@@ -23,6 +23,7 @@ pub(super) const SERVICE_PATH: &str = "/scene7/services/IpsApiService";
 #[derive(Debug)]
 pub struct Sandbox {
     address: SocketAddr,
+    origin: SocketAddr,
     world: Arc<Mutex<World>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -35,14 +36,13 @@ impl Sandbox {
             let error = "the sandbox listens on loopback only";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
         }
-        let listener = TcpListener::bind(options.listen)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+        let (listener, address) = bind(options.listen)?;
+        let (origin_listener, origin) = bind((options.listen.ip(), 0).into())?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let world = Arc::new(Mutex::new(World::new(options)));
-        let served = Arc::clone(&world);
+        let (served, shown) = (Arc::clone(&world), Arc::clone(&world));
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("sandbox".to_owned())
@@ -50,6 +50,7 @@ impl Sandbox {
                 runtime.block_on(async {
                     tokio::select! {
                         _ = serve(listener, served) => {}
+                        _ = serve_origin(origin_listener, shown) => {}
                         _ = stopped => {}
                     }
                 });
@@ -58,15 +59,26 @@ impl Sandbox {
             })?;
         Ok(Self {
             address,
+            origin,
             world,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
-    /// Root of origin and edge, without a slash at its end.
+    /// Root of the edge, without a slash at its end.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Root of the origin behind it, which caches nothing.
+    pub fn origin_url(&self) -> String {
+        format!("http://{}", self.origin)
+    }
+
+    /// How often the origin was visited there.
+    pub fn origin_visits(&self) -> u64 {
+        self.world().origin_visits
     }
 
     /// URL of the IPS service.
@@ -191,6 +203,19 @@ pub(super) fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
     world
         .lock()
         .expect("nothing panics while it holds the lock")
+}
+
+fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+async fn serve_origin(listener: TcpListener, world: Arc<Mutex<World>>) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let service = Router::new().fallback(control::show).with_state(world);
+    axum::serve(listener, service).await
 }
 
 async fn serve(listener: TcpListener, world: Arc<Mutex<World>>) -> io::Result<()> {

@@ -73,6 +73,8 @@ pub(super) struct World {
     pub(super) accepted: BTreeMap<String, u64>,
     /// How often the edge was visited.
     pub(super) visits: u64,
+    /// How often the origin was, past the edge.
+    pub(super) origin_visits: u64,
     /// Whether the call at hand reaches the edge.
     has_effect: bool,
 }
@@ -90,6 +92,7 @@ impl World {
             calls: Vec::new(),
             accepted: BTreeMap::new(),
             visits: 0,
+            origin_visits: 0,
             has_effect: true,
             options,
         }

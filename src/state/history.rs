@@ -7,7 +7,7 @@ use crate::digest::{Digest, Key, Mark};
 
 use super::journal::{read_cause, read_claims};
 use super::records::Records;
-use super::{Result, StateError, Store, repeat};
+use super::{Result, StateError, Store, repeat, sight};
 
 /// History is kept for 90 days, or while its entries take less than 1 GB.
 const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1000;
@@ -215,6 +215,7 @@ fn prune(conn: &Connection, before_ms: i64, most_bytes: i64) -> Result<bool> {
     }
     conn.execute("DELETE FROM request WHERE used_ms < ?", [before_ms])?;
     conn.execute("DELETE FROM event WHERE at_ms < ?", [before_ms])?;
+    sight::prune(conn, before_ms)?;
     repeat::prune(conn, before_ms + KEPT_MS)?;
     Ok(has_pruned)
 }

@@ -9,8 +9,10 @@ use crate::digest::{Digest, Entry, Key, entries_to_bytes};
 use crate::plan::recorded::{LedgerId, Refusal, TargetId};
 
 use super::forced::{self, Tried};
+use super::origin::{self, OriginLook};
 use super::probe::{self, Looked, NewProbe};
 use super::records::{Records, TargetRecord, read_sealed, unknown, update_target};
+use super::sight::{self, OriginSight};
 use super::{Result, StateError, Store, fold, front_coding, ledger, observe, repeat};
 
 /// One step of submitting: what ended, what starts, and what it cost.
@@ -30,6 +32,10 @@ pub struct Step {
     pub probes: Vec<NewProbe>,
     /// What they serve after others.
     pub looked: Vec<Looked>,
+    /// What origins show before the calls that follow.
+    pub origin_sights: Vec<OriginSight>,
+    /// What they show while something waits for them.
+    pub origin_looks: Vec<OriginLook>,
 }
 
 impl Step {
@@ -41,6 +47,8 @@ impl Step {
             && self.targets.is_empty()
             && self.probes.is_empty()
             && self.looked.is_empty()
+            && self.origin_sights.is_empty()
+            && self.origin_looks.is_empty()
     }
 }
 
@@ -81,6 +89,12 @@ impl Store {
             }
             for looked in &step.looked {
                 probe::looked(transaction, looked, now_ms)?;
+            }
+            for sight in &step.origin_sights {
+                sight::seen(transaction, sight, now_ms)?;
+            }
+            for look in &step.origin_looks {
+                origin::looked(transaction, look, now_ms)?;
             }
             Ok(opened)
         })
@@ -218,6 +232,7 @@ fn close_batch(conn: &Connection, close: &Close, repeat_ms: &[i64], now_ms: i64)
     }
     let gate_ms = close.gate_ms.filter(|_| is_accepted);
     probe::closed(conn, (target, no), &claims, (gate_ms, now_ms))?;
+    sight::closed(conn, (target, no), &claims, is_accepted)?;
     let refused = close.refusals.iter().map(|refusal| refusal.entry.key());
     probe::refused(conn, target, refused, now_ms)?;
     record_refusals(conn, target, &close.refusals)

@@ -79,7 +79,7 @@ impl Store {
             }
             for begin in begins {
                 let (head, _) = open_ledger(transaction, begin)?;
-                for table in ["forced", "approval"] {
+                for table in ["forced", "approval", "origin_wait"] {
                     let sql = format!("DELETE FROM {table} WHERE ledger_id = ?");
                     transaction.prepare_cached(&sql)?.execute([head.id.0])?;
                 }
@@ -132,6 +132,7 @@ impl Records {
             approved,
             open: keys_of(&bucket::last_of_each(open)),
             departed: departed::keys(conn, ledger)?,
+            waits: self.waits_of(ledger)?,
         })
     }
 }

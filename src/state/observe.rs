@@ -302,7 +302,7 @@ fn expire(conn: &Connection, now_ms: i64) -> Result<()> {
 
 /// Deletes a set and all of its ledgers; what was sent stays in the history.
 pub(super) fn drop_set(conn: &Connection, name: &str) -> Result<()> {
-    for table in ["bucket", "departed", "forced", "approval"] {
+    for table in ["bucket", "departed", "forced", "approval", "origin_wait"] {
         let sql = format!(
             "DELETE FROM {table} WHERE ledger_id IN (SELECT l.id FROM ledger l
                 JOIN asset_set s ON s.id = l.set_id WHERE s.name = ?)"

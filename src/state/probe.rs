@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use super::forced::force_keys;
 use super::journal::read_claims;
 use super::ledger::is_adhoc;
-use super::records::Records;
+use super::records::{Records, read_sealed};
 use super::repeat::{self, NOBODY};
 use super::{Result, StateError};
 use crate::batch::journal::{BatchNo, Claim};
@@ -83,7 +83,43 @@ pub struct ProbeRecord {
     pub message: Option<String>,
 }
 
+/// What of a ledger was accepted and not seen to have taken effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unverified {
+    /// Items, of those that were looked at.
+    pub items: u64,
+    /// Whether any of them is still looked at, or about to be sent once more.
+    pub is_open: bool,
+}
+
 impl Records {
+    /// What of `ledger` is still looked at, and what was not seen to have taken
+    /// effect since `since_ms`.
+    pub fn unverified(&self, ledger: LedgerId, since_ms: i64) -> Result<Unverified> {
+        let sql = "SELECT c.entries, c.digest, c.batch_no, p.key, p.state FROM probe p
+            JOIN claim c ON c.batch_no = p.batch_no WHERE c.ledger_id = ? AND p.is_last = 1
+            AND (p.state IN ('sent', 'looking', 'again')
+                OR (p.state IN ('stale', 'unknown') AND p.accepted_ms >= ?))";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let mut rows = statement.query(params![ledger.0, since_ms])?;
+        let mut found = Unverified::default();
+        while let Some(row) = rows.next()? {
+            let no: i64 = row.get(2)?;
+            let mut entries = Vec::new();
+            let name = || format!("batch {no} ledger {}", ledger.0);
+            read_sealed(row, 0, "claim", name, &mut entries)?;
+            let key = Key::from_bytes(row.get(3)?);
+            if entries
+                .binary_search_by_key(&key, |entry| entry.key())
+                .is_ok()
+            {
+                found.items += 1;
+                found.is_open |= Finding::named(&row.get::<_, String>(4)?).is_none();
+            }
+        }
+        Ok(found)
+    }
+
     /// Accepted items that are looked after, by when they are next.
     pub fn open_probes(&self) -> Result<Vec<OpenProbe>> {
         let sql = "SELECT id, target_id, item, due_ms, before, accepted_ms, until_ms, looks,

@@ -102,6 +102,14 @@ impl Records {
         Ok(id.optional()?)
     }
 
+    /// Since when something of `ledger` is to be sent, in milliseconds since the
+    /// epoch.
+    pub fn owed_since_ms(&self, ledger: LedgerId) -> Result<Option<i64>> {
+        let sql = "SELECT owed_since_ms FROM ledger WHERE id = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([ledger.0], |row| row.get(0))?)
+    }
+
     /// A state of an older format, opened for reading, lacks later tables.
     pub(super) fn has_table(&self, name: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?";

@@ -15,12 +15,19 @@ use crate::digest::ALGORITHM;
 pub(super) const APPLICATION: i64 = 0x6672_7368;
 
 /// Raised with every change of the tables; the file's `user_version`.
-pub(super) const FORMAT: i64 = 7;
+pub(super) const FORMAT: i64 = 8;
 
 /// What makes each format the next one, from format 1 on; a new state takes
 /// the same steps.
-pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] =
-    [FILES, COUNTED, PROBES, LOOK_UPS, PUBLICATIONS, KEPT_INPUTS];
+pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [
+    FILES,
+    COUNTED,
+    PROBES,
+    LOOK_UPS,
+    PUBLICATIONS,
+    KEPT_INPUTS,
+    ORIGINS,
+];
 
 /// From format 2 on: what files held when they were last read.
 const FILES: &str = "
@@ -114,6 +121,23 @@ CREATE TABLE kept_inputs(
     set_id INTEGER PRIMARY KEY, digest BLOB NOT NULL, packed BLOB NOT NULL, whole BLOB,
     max_urls INTEGER NOT NULL, max_share INTEGER, tiers TEXT NOT NULL
 ) STRICT;
+";
+
+/// From format 8 on: revisions that wait until their origin shows new bytes, and
+/// what origins showed before batches (`batch_no`), or when items were last sent
+/// (0).
+const ORIGINS: &str = "
+CREATE TABLE origin_wait(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, ledger_id INTEGER NOT NULL, since_ms INTEGER NOT NULL,
+    entries BLOB NOT NULL, digest BLOB NOT NULL, sample TEXT NOT NULL, looks INTEGER NOT NULL,
+    due_ms INTEGER NOT NULL, shown_ms INTEGER, is_over INTEGER NOT NULL, told TEXT
+) STRICT;
+CREATE INDEX origin_wait_ledger ON origin_wait(ledger_id);
+CREATE TABLE origin_sight(
+    target_id INTEGER NOT NULL, key BLOB NOT NULL, batch_no INTEGER NOT NULL,
+    seen_ms INTEGER NOT NULL, sight TEXT NOT NULL, PRIMARY KEY (target_id, key, batch_no)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX origin_sight_batch ON origin_sight(batch_no) WHERE batch_no > 0;
 ";
 
 /// Format 1. Numbers come from AUTOINCREMENT wherever something else may still name a

@@ -15,7 +15,7 @@ use super::{Reader, Result, StateError, Store, journal, publication, request, sc
 /// In this order everything is taken over by [`Store::import`], but for what is
 /// known of files, which may be those of another machine, and what accounts
 /// have listed, which is true whoever asked.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 20] = [
     "meta",
     "target",
     "asset_set",
@@ -34,6 +34,8 @@ const TABLES: [&str; 18] = [
     "repeat",
     "echo",
     "kept_inputs",
+    "origin_wait",
+    "origin_sight",
 ];
 
 /// Copies the state at `path` to a new file `to`, as of one moment, also

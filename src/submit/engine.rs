@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::task::{self, JoinSet};
 
+use super::awaiting::Awaiting;
 use super::clock::Clock;
 use super::courier::{Courier, Errand};
 use super::flight::{Arrival, Flight};
@@ -49,6 +50,7 @@ pub struct Submitter {
     /// What went wrong with the last call to each target, where something did.
     pub(super) faults: BTreeMap<TargetId, Reason>,
     pub(super) verifying: Verifying,
+    pub(super) awaiting: Awaiting,
     /// By target and item: what looking has shown since the last report.
     pub(super) findings: BTreeMap<TargetId, BTreeMap<String, Finding>>,
     pub(super) inbox_due_ms: i64,
@@ -72,6 +74,7 @@ impl Submitter {
             halts: BTreeMap::new(),
             faults: BTreeMap::new(),
             verifying: Verifying::default(),
+            awaiting: Awaiting::default(),
             findings: BTreeMap::new(),
             inbox_due_ms: 0,
             seen_ms: i64::MIN,
@@ -159,6 +162,7 @@ impl Submitter {
         }
         self.drop_idle();
         self.watch_anew();
+        self.await_anew();
         self.prepare(&loaded, now_ms);
     }
 
@@ -236,7 +240,8 @@ impl Submitter {
         self.journal(store, now_ms)?;
         self.leave(store, departing, now_ms)?;
         let look_ms = self.look_after(store, limits, now_ms)?;
-        Ok([wake_ms, look_ms].into_iter().flatten().min())
+        let origin_ms = self.look_at_origins(store, limits, now_ms)?;
+        Ok([wake_ms, look_ms, origin_ms].into_iter().flatten().min())
     }
 
     /// Everything that a lane sends now; when to ask it again.

@@ -78,7 +78,7 @@ impl Submitter {
         };
         let now_ms = clock.now_ms();
         let Some(flight) = self.flights.remove(&id) else {
-            return self.seen(id, arrival, now_ms);
+            return self.looked(id, arrival, now_ms);
         };
         let delivery = match arrival {
             Some(Arrival::Delivery(delivery)) => Some(delivery),
@@ -104,6 +104,18 @@ impl Submitter {
             self.count_done(flight.items as u64);
         }
         self.settle(flight, delivery, now_ms, random);
+    }
+
+    fn looked(&mut self, id: task::Id, arrival: Option<Arrival>, now_ms: i64) {
+        let sights = match arrival {
+            Some(Arrival::Sights(sights)) => sights,
+            _ => Vec::new(),
+        };
+        if self.is_look_at_origin(id) {
+            self.origin_seen(id, sights, now_ms);
+        } else {
+            self.seen(id, sights, now_ms);
+        }
     }
 
     fn settle(&mut self, flight: Flight, delivery: Delivery, now_ms: i64, random: f64) {

@@ -1,5 +1,7 @@
 //! How long a run of the submitter goes on, and why it came back.
 
+use std::collections::BTreeSet;
+
 use super::stop::Stop;
 use crate::plan::recorded::LedgerId;
 
@@ -8,11 +10,16 @@ use crate::plan::recorded::LedgerId;
 pub struct Limits {
     /// Nothing is begun later, in milliseconds since the epoch.
     pub deadline_ms: i64,
-    /// When a tier's turn comes, whether or not anything else is to be done.
+    /// When a tier's turn comes, or a wait for an origin is over, whether or not
+    /// anything else is to be done.
     pub gate_ms: Option<i64>,
     /// When something else may be sent, such as what has a `notBefore`; no
     /// reason to wait where nothing is left.
     pub due_ms: Option<i64>,
+    /// Ledgers of which something waits for its origin.
+    pub waiting: BTreeSet<LedgerId>,
+    /// Ledgers that are looked at while a tier waits for what comes of it.
+    pub unverified: Vec<LedgerId>,
     /// Sets whose next tier waits for these ledgers to be told.
     pub tiers: Vec<Vec<LedgerId>>,
     /// Asked to stop, or to make way.

@@ -1,6 +1,7 @@
 //! Submitting: calls out, verdicts in, every step journalled first (edge).
 
 pub mod asker;
+mod awaiting;
 pub mod checkup;
 pub mod clock;
 pub mod courier;

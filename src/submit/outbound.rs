@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::lane::{Halt, Lane, Tally};
+use crate::batch::origin::AtOrigin;
 use crate::batch::verdict::{Facts, Reason};
 use crate::batch::verify::Finding;
 use crate::manifest::Verify;
@@ -26,6 +27,8 @@ pub struct Outbound {
     pub lane: Lane,
     /// Whether what it serves is looked at.
     pub verify: Option<Verify>,
+    /// Where new bytes are looked for, if anything waits for them.
+    pub origin: Option<AtOrigin>,
     /// Milliseconds from an acceptance to sending again, each.
     pub repeat_ms: Vec<u64>,
 }

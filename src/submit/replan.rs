@@ -27,8 +27,8 @@ impl Submitter {
             .iter()
             .any(|outbound| self.outdated.contains(&outbound.target) && is_idle(outbound));
         let is_due = |at_ms: Option<i64>| at_ms.is_some_and(|at_ms| at_ms <= now_ms);
-        if self.is_to_be_sent_again() || has_room || is_due(limits.gate_ms) || is_due(limits.due_ms)
-        {
+        let is_news = self.is_to_be_sent_again() | self.has_shown();
+        if is_news || has_room || is_due(limits.gate_ms) || is_due(limits.due_ms) {
             return Ok(true);
         }
         if now_ms < self.inbox_due_ms {
@@ -36,7 +36,20 @@ impl Submitter {
         }
         self.inbox_due_ms = now_ms + INBOX_MS;
         self.open_tiers(store, limits)?;
+        if Self::is_verified(store, limits)? {
+            return Ok(true);
+        }
         Ok(self.forgive_new_secrets() || observer.is_plan_outdated(store)?)
+    }
+
+    /// Whether a tier that waited to see the one inside it verified waits no more.
+    fn is_verified(store: &Store, limits: &Limits) -> Result<bool, StateError> {
+        for ledger in &limits.unverified {
+            if !store.unverified(*ledger, i64::MAX)?.is_open {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Tiers that have been told in full give the next one a time.

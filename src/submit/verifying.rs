@@ -13,9 +13,11 @@ use super::engine::Submitter;
 use super::flight::Arrival;
 use super::limits::Limits;
 use crate::batch::journal::BatchNo;
+use crate::batch::origin::at;
 use crate::batch::verify::{Finding, Sight, Step, sample};
+use crate::digest::{ItemKind, Key};
 use crate::plan::recorded::TargetId;
-use crate::state::{Looked, NewProbe, OpenProbe, StateError, Store};
+use crate::state::{Looked, NewProbe, OpenProbe, OriginSight, StateError, Store};
 
 /// What looking may hold up a batch, at most.
 const BEFORE: Duration = Duration::from_secs(2);
@@ -40,8 +42,15 @@ pub(super) struct Verifying {
     is_outdated: bool,
     /// Something is to be sent once more.
     is_to_be_sent_again: bool,
-    /// Edges that answered nothing, and until when they are left alone.
-    mute: BTreeMap<TargetId, i64>,
+    /// Who answered nothing, and until when they are left alone.
+    mute: BTreeMap<(TargetId, Side), i64>,
+}
+
+/// Who is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    Edge,
+    Origin,
 }
 
 /// What a look is for.
@@ -57,8 +66,11 @@ struct Sample {
     target: TargetId,
     errand: Errand,
     batch: BatchNo,
+    /// Through the edge.
     items: Vec<String>,
     timeout_ms: u64,
+    /// At the origin: what new revisions are compared with later.
+    at_origin: Vec<String>,
 }
 
 impl Submitter {
@@ -101,46 +113,62 @@ impl Submitter {
         let (Errand::Batch(ticket) | Errand::Replay(ticket, _)) = errand else {
             return Ok(None);
         };
-        let Some((outbound, verify)) = self
-            .lane_of(target)
-            .and_then(|outbound| Some((outbound, outbound.verify?)))
+        let outbound = self.lane_of(target);
+        let outbound =
+            outbound.filter(|outbound| outbound.verify.is_some() || outbound.origin.is_some());
+        let Some((outbound, batch)) =
+            outbound.and_then(|outbound| Some((outbound, outbound.lane.number(ticket)?)))
         else {
             return Ok(None);
         };
-        let is_mute = self
-            .verifying
-            .mute
-            .get(&target)
-            .is_some_and(|at| *at > now_ms);
-        let Some(batch) = outbound.lane.number(ticket).filter(|_| !is_mute) else {
-            return Ok(None);
+        let all = outbound.lane.items(ticket);
+        let is_mute = |side: Side| {
+            let until_ms = self.verifying.mute.get(&(target, side));
+            until_ms.is_some_and(|at_ms| *at_ms > now_ms)
         };
-        // A batch that goes once more was looked at when it first went; what is
-        // no longer declared has no bytes to be seen.
-        if outbound.lane.is_removal(ticket) || store.has_probes(batch)? {
+        // What is no longer declared has no bytes to be seen.
+        if outbound.lane.is_removal(ticket) {
             return Ok(None);
         }
-        let (again, doubtful) = store.doubtful(target)?;
-        let items = sample(
-            outbound.lane.items(ticket),
-            verify.sample,
-            &again,
-            &doubtful,
-        );
-        Ok((!items.is_empty()).then(|| Sample {
+        let owned = |items: Vec<&str>| items.into_iter().map(str::to_owned).collect();
+        let mut found = Sample {
             target,
             errand,
             batch,
-            items: items.into_iter().map(str::to_owned).collect(),
-            timeout_ms: verify.timeout_ms,
-        }))
+            items: Vec::new(),
+            timeout_ms: 0,
+            at_origin: Vec::new(),
+        };
+        // A batch that goes once more was looked at when it first went.
+        if let Some(verify) = outbound.verify.filter(|_| !is_mute(Side::Edge))
+            && !store.has_probes(batch)?
+        {
+            let (again, doubtful) = store.doubtful(target)?;
+            found.items = owned(sample(all, verify.sample, &again, &doubtful));
+            found.timeout_ms = verify.timeout_ms;
+        }
+        if let Some(origin) = outbound.origin.as_ref().filter(|_| !is_mute(Side::Origin))
+            && !store.has_origin_sights(batch)?
+        {
+            let keys = all
+                .iter()
+                .map(|item| Key::of(ItemKind::Url, item.as_bytes()));
+            let known = store.known_among(target, keys)?;
+            found.at_origin = owned(sample(all, origin.sample, &[], &known));
+        }
+        let is_any = !found.items.is_empty() || !found.at_origin.is_empty();
+        Ok(is_any.then_some(found))
     }
 
     fn look_before(&mut self, sample: Sample, now_ms: i64) {
         let Some(lookout) = self.courier.lookout() else {
             return self.depart(sample.target, sample.errand, now_ms);
         };
-        let urls = sample.items.clone();
+        let mut urls = sample.items.clone();
+        if let Some(origin) = self.origin_of(sample.target) {
+            let items = sample.at_origin.iter();
+            urls.extend(items.filter_map(|item| at(&origin.server, item)));
+        }
         let look = lookout.look_at_all(urls, now_ms, BEFORE);
         let task = self.tasks.spawn(async { Arrival::Sights(look.await) });
         self.verifying
@@ -215,13 +243,9 @@ impl Submitter {
 
     /// Takes in what was seen, where a task was looking; it is journalled
     /// with the next turn.
-    pub(super) fn seen(&mut self, id: task::Id, arrival: Option<Arrival>, now_ms: i64) {
+    pub(super) fn seen(&mut self, id: task::Id, sights: Vec<Result<Sight, String>>, now_ms: i64) {
         let Some(purpose) = self.verifying.looks.remove(&id) else {
             return;
-        };
-        let sights = match arrival {
-            Some(Arrival::Sights(sights)) => sights,
-            _ => Vec::new(),
         };
         // A defect of ours is no sight, and must not keep a batch.
         let missing = || Err("freshen failed while it looked; please report it".to_owned());
@@ -235,13 +259,13 @@ impl Submitter {
     fn seen_before(
         &mut self,
         sample: Sample,
-        sights: impl Iterator<Item = Result<Sight, String>>,
+        mut sights: impl Iterator<Item = Result<Sight, String>>,
         now_ms: i64,
     ) {
         let probes: Vec<NewProbe> = sample
             .items
             .into_iter()
-            .zip(sights)
+            .zip(sights.by_ref())
             .map(|(item, before)| NewProbe {
                 batch: sample.batch,
                 target: sample.target,
@@ -250,10 +274,26 @@ impl Submitter {
                 timeout_ms: sample.timeout_ms,
             })
             .collect();
-        if probes.iter().all(|probe| probe.before.is_err()) {
-            self.verifying.mute.insert(sample.target, now_ms + MUTE_MS);
+        let at_origin: Vec<_> = sample.at_origin.into_iter().zip(sights).collect();
+        let edge_failed = probes.iter().map(|probe| probe.before.is_err()).collect();
+        let origin_failed = at_origin.iter().map(|(_, seen)| seen.is_err()).collect();
+        for (side, failed) in [(Side::Edge, edge_failed), (Side::Origin, origin_failed)] {
+            let failed: Vec<bool> = failed;
+            if !failed.is_empty() && failed.iter().all(|failed| *failed) {
+                let until_ms = now_ms + MUTE_MS;
+                self.verifying.mute.insert((sample.target, side), until_ms);
+            }
         }
         self.step.probes.extend(probes);
+        let at_origin = at_origin.into_iter().filter_map(|(item, seen)| {
+            Some(OriginSight {
+                batch: sample.batch,
+                target: sample.target,
+                item,
+                sight: seen.ok()?,
+            })
+        });
+        self.step.origin_sights.extend(at_origin);
         self.verifying.ready.push((sample.target, sample.errand));
     }
 

@@ -1,5 +1,6 @@
 //! One target's trouble never holds up another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use freshen::batch::lane::{HaltKind, Lane, Settings};
@@ -258,6 +259,7 @@ fn defective(store: &mut Store) -> Outbound {
         facts: Facts::new(),
         lane,
         verify: None,
+        origin: None,
         repeat_ms: Vec::new(),
     }
 }
@@ -273,6 +275,8 @@ async fn a_defect_in_a_codec_stops_its_own_target_and_loses_nothing() {
         deadline_ms: i64::MAX,
         gate_ms: None,
         due_ms: None,
+        waiting: BTreeSet::new(),
+        unverified: Vec::new(),
         tiers: Vec::<Vec<LedgerId>>::new(),
         stop: Stop::default(),
     };

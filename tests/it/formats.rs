@@ -6,11 +6,13 @@ use std::fs;
 use crate::flows::plan_id;
 use crate::world::{World, items};
 
-/// Makes a state one of format 2: no inputs are kept, no account is asked, nothing is looked at, and
-/// nobody knows who asked for what.
+/// Makes a state one of format 2: no inputs are kept, no account is asked, nothing
+/// is looked at or waits for its origin, and nobody knows who asked for what.
 const FORMAT_2: &str = "
     DROP TABLE publication;
     DROP TABLE kept_inputs;
+    DROP TABLE origin_wait;
+    DROP TABLE origin_sight;
     DROP TABLE look_up;
     DROP TABLE look_up_target;
     DROP TABLE probe;

@@ -30,8 +30,13 @@ impl Stage {
     /// With these lines in the Cdn's `spec`, and an asset that the edge has had
     /// for an hour. Time at the edge goes by with time at the site.
     pub(crate) fn new(spec: &[&str]) -> Self {
-        let site = Site::new(7);
         let sandbox = Arc::new(Sandbox::start(Options::default()).unwrap());
+        Self::on(sandbox, spec)
+    }
+
+    /// The same, on this sandbox.
+    pub(crate) fn on(sandbox: Arc<Sandbox>, spec: &[&str]) -> Self {
+        let site = Site::new(7);
         site.cdn("dm", &sandbox, &[&[UNLIMITED], spec].concat());
         for second in 1..3_600 {
             let sandbox = Arc::clone(&sandbox);
@@ -86,7 +91,7 @@ impl Stage {
     }
 
     /// Asks for these URLs to be sent again.
-    fn invalidate(&mut self, urls: &[String]) {
+    pub(crate) fn invalidate(&mut self, urls: &[String]) {
         let selection = Selection {
             urls: Some(urls.to_vec()),
             ..Selection::default()
@@ -95,7 +100,7 @@ impl Stage {
         self.store.ask(&row, self.site.clock.now_ms()).unwrap();
     }
 
-    fn finds(&mut self, expected: &[Finding]) -> Outcome {
+    pub(crate) fn finds(&mut self, expected: &[Finding]) -> Outcome {
         let outcome = self.reconcile();
         let findings = &outcome.targets["dm"].findings;
         assert_eq!(findings.values().copied().collect::<Vec<_>>(), expected);

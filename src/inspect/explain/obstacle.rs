@@ -2,6 +2,7 @@
 
 use crate::batch::rate::{Budget, Class};
 use crate::declare::{Cdn, DeclaredSet};
+use crate::digest::{ItemKind, Key};
 use crate::plan::policy::Limit;
 use crate::plan::{Bootstrap, Hold, SetPlan, TargetPlan};
 use crate::report::explain::{Obstacle, ObstacleKind, quoted};
@@ -31,6 +32,7 @@ pub(super) struct Circumstances<'a> {
 pub(super) fn all(about: &Circumstances<'_>) -> Vec<Obstacle> {
     let waits = [held_back(about), limit(about)];
     let holds = suspended(about).into_iter().chain(not_before(about));
+    let holds = holds.chain(origin(about));
     let target = [halted(about), retry(about).or_else(|| rate(about))];
     let all = waits.into_iter().flatten().chain(holds);
     all.chain(target.into_iter().flatten()).collect()
@@ -120,6 +122,22 @@ fn not_before(about: &Circumstances<'_>) -> Option<Obstacle> {
     let detail = format!("held until {at}: `notBefore` at {field}");
     let next = format!("freshen reconcile, from {at} on");
     Some(obstacle(ObstacleKind::NotBefore, detail, next))
+}
+
+fn origin(about: &Circumstances<'_>) -> Option<Obstacle> {
+    let key = Key::of(ItemKind::Url, about.cdn.wire.item(about.url.as_bytes()));
+    let waiting = &about.target.waiting;
+    let at = waiting
+        .entries
+        .binary_search_by_key(&key, |entry| entry.key());
+    let until = instant(waiting.until_ms.filter(|_| at.is_ok())?);
+    let told = waiting.told.as_deref().unwrap_or("nobody has looked yet");
+    let detail = format!("waits for new bytes at the origin, until {until} at the latest: {told}");
+    let next = format!(
+        "publish it at the origin, or: freshen invalidate --url {}",
+        quoted(about.url)
+    );
+    Some(obstacle(ObstacleKind::WaitsForOrigin, detail, next))
 }
 
 fn halted(about: &Circumstances<'_>) -> Option<Obstacle> {

@@ -221,6 +221,8 @@ impl At<'_> {
             State::UnderWay
         } else if self.contents.forced.binary_search(&key).is_ok() {
             State::Forced
+        } else if find(&self.target.waiting.entries, key).is_some() {
+            State::Revised
         } else if recorded.is_some() && recorded == desired {
             State::Told
         } else if is_refused {

@@ -6,7 +6,7 @@ use crate::plan::recorded::RecordedSet;
 use crate::plan::{Plan, TargetPlan};
 use crate::reconcile::planning;
 use crate::report::explain::{Obstacle, ObstacleKind, quoted};
-use crate::report::plan::hold;
+use crate::report::held::hold;
 use crate::state::{Records, StateError};
 
 /// Every set that `subject` has left, at each of its Cdns.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
+use crate::batch::origin::at;
 use crate::batch::verify::Sight;
 use crate::declare::{Cdn, Declared};
 use crate::digest::{ItemKind, Key};
@@ -64,11 +65,4 @@ fn one(records: Option<&Records>, url: &str, cdn: &Cdn) -> Result<Wanted, StateE
         at_origin: origin.and_then(|origin| at(origin, url)),
         before,
     })
-}
-
-/// The same path and query, byte for byte, at another host.
-fn at(origin: &str, url: &str) -> Option<String> {
-    let (_, rest) = url.split_once("://")?;
-    let path = rest.find(['/', '?']).map_or("/", |start| &rest[start..]);
-    Some(format!("{}{path}", origin.trim_end_matches('/')))
 }

@@ -9,6 +9,7 @@ mod leaving;
 mod suspended;
 mod target;
 mod vanished;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::compare::{Terms, Wanted};
 use super::leaving::Fate;
 use super::suspended::hold;
+use super::waiting::Waits;
 use super::{BootstrapChoice, Planner};
 use crate::declare::Cdn;
 use crate::digest::{Digest, Entry, Key};
@@ -12,7 +13,7 @@ use crate::manifest::{LimitsSpec, OnCreate};
 use crate::plan::diff::{Diff, Past, diff};
 use crate::plan::policy::{self, Block};
 use crate::plan::recorded::{LedgerContents, RecordedLedger};
-use crate::plan::{First, TargetPlan};
+use crate::plan::{First, TargetPlan, Waiting};
 use crate::state::StateError;
 
 /// What is kept from being sent.
@@ -43,8 +44,21 @@ impl Planner<'_> {
         let contents = self.contents(ledger)?;
         let desired = std::mem::take(&mut wanted.entries);
         let total = desired.len() as u64;
-        let mut found = self.find(terms, cdn, desired, kept, &contents)?;
+        let now_ms = self.options.now_ms;
+        let waits = Waits::of(&contents, &desired, cdn.wait_for_origin_ms, now_ms);
+        let mut found = self.find(terms, cdn, desired, (kept, &waits), &contents)?;
         let limited = limit(&mut found, terms.limits, is_approved, &contents);
+        let at = (terms.set, cdn.name.as_str());
+        let hold = hold(self.declared, &self.suspended, at, now_ms);
+        let recorded = std::mem::take(&mut found.waiting);
+        let waiting = if hold.is_none() {
+            waits.begin(&mut found, recorded, &contents)
+        } else {
+            // What is held anyway waits for nothing else meanwhile.
+            found.send.extend(recorded);
+            found.send.sort_unstable();
+            Waiting::default()
+        };
         let wire = cdn.wire.digest();
         let plan = TargetPlan {
             cdn: cdn.name.clone(),
@@ -69,12 +83,8 @@ impl Planner<'_> {
             reasons: found.reasons,
             first: first(ledger, wire),
             block: limited.block,
-            hold: hold(
-                self.declared,
-                &self.suspended,
-                (terms.set, &cdn.name),
-                self.options.now_ms,
-            ),
+            hold,
+            waiting,
         };
         self.note_departures(&plan, &contents);
         Ok(plan)
@@ -87,7 +97,7 @@ impl Planner<'_> {
         terms: &Terms<'_>,
         cdn: &Cdn,
         desired: Vec<Entry>,
-        kept: Kept<'_>,
+        (kept, waits): (Kept<'_>, &Waits),
         contents: &LedgerContents,
     ) -> Result<Diff, StateError> {
         let is_unwritten = contents.entries.is_empty() && contents.open.is_empty();
@@ -100,6 +110,8 @@ impl Planner<'_> {
             contents,
             refused: kept.refused,
             held: kept.held,
+            waiting: &waits.held,
+            due: &waits.due,
             elsewhere: &elsewhere,
         };
         let mut found = diff(desired, past);

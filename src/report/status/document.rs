@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::report::condition::Condition;
 use crate::report::finding::Finding;
+use crate::report::lapse::LapseDocument;
 use crate::report::target::TargetDocument;
 use crate::report::verification::RepeatsDocument;
 
@@ -25,6 +26,9 @@ pub struct StatusDocument {
     pub targets: Vec<TargetDocument>,
     /// What is to be sent again later.
     pub repeats: Vec<RepeatsDocument>,
+    /// What was sent in the last day although it was waited for something that was
+    /// not seen.
+    pub lapses: Vec<LapseDocument>,
     /// What is held back until it is resumed.
     pub suspensions: Vec<String>,
     /// Requests that nobody has answered yet.
@@ -50,6 +54,8 @@ pub struct SetDocument {
     pub condition: Condition,
     /// Items to be sent, or under way.
     pub pending: u64,
+    /// Items that wait until their origin shows new bytes.
+    pub waiting: u64,
     /// Items that wait for an approval.
     pub blocked: u64,
     /// Items that this CDN refused, or one of an inner tier.
@@ -57,9 +63,12 @@ pub struct SetDocument {
     /// What an approval names, where one is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
-    /// Until when `notBefore` holds it.
+    /// Until when `notBefore` holds it, or `waitForOrigin` at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_until: Option<String>,
+    /// What was in the way when the origin was last looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<String>,
     /// What came of its last batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_result: Option<String>,

@@ -7,6 +7,7 @@ mod document;
 use super::condition::{Condition, Standing};
 use super::finding::Finding;
 use super::history::{in_short, named, outcome};
+use super::lapse::LapseDocument;
 use super::number::{counted, duration, grouped, instant};
 use super::target::{TargetDocument, target, target_row};
 use super::verification::RepeatsDocument;
@@ -16,7 +17,7 @@ use crate::plan::Plan;
 use crate::plan::recorded::{LedgerId, RecordedLedger, RecordedSet};
 use crate::reconcile::asks::ADHOC;
 use crate::reconcile::bearing::Bearing;
-use crate::state::{BatchRecord, Holder, ProbeRecord, Repeats, Request, Scope, Suspension};
+use crate::state::{BatchRecord, Holder, Lapse, ProbeRecord, Repeats, Request, Scope, Suspension};
 
 pub use document::{SetDocument, StatusDocument};
 
@@ -52,6 +53,8 @@ pub struct Recorded {
     pub probes: BTreeMap<String, Vec<ProbeRecord>>,
     /// What is to be sent again later.
     pub repeats: Vec<Repeats>,
+    /// Waits of the last day that were over before anything was seen.
+    pub lapses: Vec<Lapse>,
     /// What is held back.
     pub suspensions: Vec<Suspension>,
     /// Unanswered.
@@ -84,6 +87,7 @@ pub fn report(recorded: &Recorded) -> Report<StatusDocument> {
         let found = target.verification.as_ref();
         found.map_or_else(Vec::new, |found| found.notes(cdn))
     }));
+    notes.extend(wire.lapses.iter().map(LapseDocument::note));
     notes.extend(wire.repeats.iter().map(RepeatsDocument::note));
     let sets: BTreeSet<&str> = wire.sets.iter().map(|set| set.name.as_str()).collect();
     let is_fresh = |set: &&SetDocument| set.condition == Condition::Fresh;
@@ -116,6 +120,7 @@ fn document(recorded: &Recorded) -> StatusDocument {
         sets: sets(recorded),
         targets: targets.filter(TargetDocument::is_worth_telling).collect(),
         repeats: repeats(recorded),
+        lapses: recorded.lapses.iter().map(LapseDocument::of).collect(),
         suspensions: recorded.suspensions.iter().map(suspension).collect(),
         requests: recorded.requests.iter().map(request).collect(),
         problems: Finding::all(&recorded.problems),
@@ -169,10 +174,12 @@ fn set_document(
         entries: ledger.map_or(0, |(_, ledger)| ledger.count),
         condition: standing.condition,
         pending: standing.pending,
+        waiting: standing.waiting,
         blocked: standing.blocked,
         refused: standing.refused,
         plan: standing.plan,
         held_until: standing.held_until,
+        obstacle: standing.obstacle,
         last_result: last.map(|batch| outcome(batch.outcome.as_ref())),
         last_at: last.map(|batch| instant(batch.closed_ms.unwrap_or(batch.opened_ms))),
         missing_seconds: missing_ms.map(|ms| ms / 1000),
@@ -238,10 +245,12 @@ fn set_row(set: &SetDocument) -> Row {
     let standing = Standing {
         condition: set.condition,
         pending: set.pending,
+        waiting: set.waiting,
         blocked: set.blocked,
         refused: set.refused,
         plan: set.plan.clone(),
         held_until: set.held_until.clone(),
+        obstacle: set.obstacle.clone(),
     };
     let mut words = standing.words();
     if let Some(seconds) = set.missing_seconds {
