@@ -1,7 +1,7 @@
 //! The stages one by one: `cargo bench --bench stages`.
 //!
-//! Sorting and dedup are what the third line takes beyond the second, on all
-//! cores instead of one.
+//! Sorting and dedup are a part of `Expansion::entries`: what it takes on one
+//! core beyond expanding and hashing.
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -91,8 +91,13 @@ fn entries(criterion: &mut Criterion) {
     let declared = declared();
     let expansion = declared.sets["all"].expand().expansion.unwrap();
     let wire = &cdn(&declared).wire;
+    let one_core = rayon::ThreadPoolBuilder::new().num_threads(1);
+    let one_core = one_core.build().unwrap();
     let mut group = criterion.benchmark_group("expand");
     group.throughput(Throughput::Elements(URLS as u64));
+    group.bench_function("expand, hash, sort and dedup, one core", |bench| {
+        one_core.install(|| bench.iter(|| expansion.entries(wire)));
+    });
     group.bench_function("expand, hash, sort and dedup, all cores", |bench| {
         bench.iter(|| expansion.entries(wire));
     });
