@@ -1720,12 +1720,12 @@ fn c2_49_c2_60_a_state_of_a_newer_format_is_refused_by_name() {
     let mut world = World::settled();
     let sound = fs::read(state(&world)).unwrap();
     let file = rusqlite::Connection::open(state(&world)).unwrap();
-    file.execute_batch("PRAGMA user_version = 7; UPDATE meta SET written_by = '9.1.0'; PRAGMA wal_checkpoint(TRUNCATE)")
+    file.execute_batch("PRAGMA user_version = 99; UPDATE meta SET written_by = '9.1.0'; PRAGMA wal_checkpoint(TRUNCATE)")
         .unwrap();
     drop(file);
     let newer = fs::read(state(&world)).unwrap();
     let says = [
-        "has format 7, written by freshen 9.1.0",
+        "has format 99, written by freshen 9.1.0",
         "this freshen knows formats up to",
         "use freshen 9.1.0 or later",
     ];
