@@ -32,7 +32,7 @@ impl Run<'_> {
         let now_ms = self.tools.clock.now_ms();
         let rows = self.target_rows()?;
         let begins_past = self.begins_past(&planned.plan);
-        let keeps = keeps_of(planned);
+        let keeps: Vec<Keep> = std::mem::take(&mut planned.keeps).into_values().collect();
         self.depart(planned, now_ms)?;
         self.begin_waits(planned, now_ms)?;
         let mut begins = Vec::new();
@@ -152,20 +152,6 @@ impl Run<'_> {
         }
         Ok(rows)
     }
-}
-
-/// What is kept of the inputs of sets: where a plan that has something to send
-/// is not begun, nothing is recorded that they would have to tell.
-fn keeps_of(planned: &mut Planned) -> Vec<Keep> {
-    let keeps = std::mem::take(&mut planned.keeps).into_values();
-    let is_recorded = |keep: &Keep| {
-        let set = planned.plan.sets.iter().find(|set| set.set == keep.set);
-        set.is_none_or(|set| {
-            let mut targets = set.targets.iter();
-            targets.any(TargetPlan::is_begun) || set.targets.iter().all(TargetPlan::is_fresh)
-        })
-    };
-    keeps.filter(is_recorded).collect()
 }
 
 /// What is recorded before anything of a target's plan is sent. The entries to

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::observe::set_of;
+use super::observe::find_set;
 use super::packing::{packed, unpacked};
 use super::records::{Records, unknown};
 use super::{Result, StateError, Store, departed, observe};
@@ -100,10 +100,12 @@ impl Store {
     }
 }
 
-/// Writes what is kept of a set; inputs that are those from before are not
-/// written again.
+/// Writes what is kept of a set, once anything is recorded of it; inputs that
+/// are those from before are not written again.
 pub(super) fn keep(conn: &Connection, keep: &Keep) -> Result<()> {
-    let set = set_of(conn, &keep.set)?;
+    let Some(set) = find_set(conn, &keep.set)? else {
+        return Ok(());
+    };
     let Some(inputs) = &keep.inputs else {
         let sql = "DELETE FROM kept_inputs WHERE set_id = ?";
         conn.prepare_cached(sql)?.execute([set])?;

@@ -74,9 +74,6 @@ impl Store {
     /// for them any more. One transaction.
     pub fn adopt(&mut self, begins: &[Begin], keep: Option<&Keep>, now_ms: i64) -> Result<()> {
         self.write(|transaction| {
-            if let Some(keep) = keep {
-                kept::keep(transaction, keep)?;
-            }
             for begin in begins {
                 let (head, _) = open_ledger(transaction, begin)?;
                 for table in ["forced", "approval", "origin_wait"] {
@@ -85,7 +82,7 @@ impl Store {
                 }
                 begin_one(transaction, begin, now_ms)?;
             }
-            Ok(())
+            keep.map_or(Ok(()), |keep| kept::keep(transaction, keep))
         })
     }
 

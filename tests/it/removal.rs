@@ -172,7 +172,8 @@ fn what_somebody_invalidated_by_hand_can_leave() {
     let sent = world.sends_by(0, &["invalidate", "--url", &url]);
     assert_eq!(items(&sent), urls(["b"]));
     world.ends(0, &["resume", "--set", "set"]);
-    assert_eq!(sends(&world, 0), urls(["b"]));
+    world.write("manifests/broken.yaml", "kind: [");
+    assert_eq!(sends(&world, 4), urls(["b"]));
 }
 
 #[test]
@@ -268,6 +269,7 @@ fn a_renamed_set_sends_nothing_and_keeps_what_it_has() {
     assert_eq!(sends(&world, 0), urls(["d"]));
     named("sixth", "fifth", "c");
     assert_eq!(sends(&world, 0), urls(["d"]), "renamed and removed at once");
+    assert!(!world.ends(0, &["status"]).contains("fifth"));
     world.remove("manifests/renamed.yaml");
     world.set("fourth", "  assets: [c]");
     assert_eq!(
@@ -288,6 +290,40 @@ fn what_another_set_declares_for_the_same_cdn_has_not_left() {
     world.set("other", "  assets: [a, b]");
     assert_eq!(sends(&world, 0), urls(["a"]), "new to that set");
     assert_eq!(sends(&world, 0), urls([]));
+}
+
+#[test]
+fn what_another_set_declares_when_it_leaves_is_for_that_set_to_say_from_then_on() {
+    let world = told("a, b, c");
+    world.set("other", "  assets: [b]");
+    world.sends(0);
+    declare(&world, "a");
+    world.sandbox.fail(Failure::Code(30_000), None);
+    world.ends(4, &["reconcile", "--max-time", "1s"]);
+    world.sandbox.set_faults(Faults::default());
+    world.set("other", "  assets: [z]");
+    assert_eq!(sends(&world, 0), urls(["c", "z"]));
+}
+
+#[test]
+fn an_approval_is_of_what_had_left_when_its_plan_was_shown() {
+    let world = World::new("");
+    let declare = |name: &str, assets: &str| {
+        let spec = "  onRemove: invalidate\n  onCreate: adopt\n  limits: { maxUrls: 0 }";
+        world.set(name, &format!("{spec}\n  assets: [{assets}]"));
+    };
+    declare("set", "a, b, c");
+    world.set("other", "  onCreate: adopt\n  assets: [c, z]");
+    world.sends(0);
+    declare("set", "a");
+    let id = plan_id(&world.ends(3, &["plan"]));
+    world.set("other", "  assets: [z]");
+    let said = world.ends(1, &["approve", &id]);
+    assert!(said.contains("waits for approval"), "{said}");
+    assert_eq!(sends(&world, 3), urls([]));
+    let id = plan_id(&world.ends(3, &["plan"]));
+    world.ends(0, &["approve", &id]);
+    assert_eq!(sends(&world, 0), urls(["b", "c"]));
 }
 
 #[test]

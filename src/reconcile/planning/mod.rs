@@ -95,7 +95,7 @@ pub struct Planned {
     pub adhoc: BTreeMap<Key, Box<str>>,
     /// By set: where the items come from that have left it and are to be sent.
     pub leaving: BTreeMap<String, Arc<Expansion>>,
-    /// By set: what is kept of its inputs once its plan is begun.
+    /// By set: what is kept of its inputs from this plan on.
     pub keeps: BTreeMap<String, Keep>,
 }
 
