@@ -120,6 +120,8 @@ fn compare(criterion: &mut Criterion) {
         refused: &[],
         held: &[],
         elsewhere: &[],
+        waiting: &[],
+        due: &[],
     };
     let mut group = criterion.benchmark_group("plan");
     group.throughput(Throughput::Elements(URLS as u64));

@@ -187,8 +187,9 @@ impl Finding {
                  `freshen explain URL --fetch` looks again, `freshen invalidate --url URL` sends again",
             ),
             Self::Unknown => Some(
-                "the edge could not be reached, or tells neither `Age` nor `X-Cache`: \
-                 whether it took effect is not known",
+                "the edge could not be reached, answered with an error such as 404, or tells \
+                 neither `Age` nor `X-Cache`: whether it took effect is not known; `freshen \
+                 explain URL --fetch` shows what it answers",
             ),
         }
     }

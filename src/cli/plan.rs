@@ -104,6 +104,10 @@ pub(super) fn since_commit(
     if !base.sets.is_empty() {
         store.let_through().map_err(failed_on_state)?;
     }
+    // Nobody is left in the end to send what waits.
+    for cdn in declared.cdns.values_mut() {
+        cdn.wait_for_origin_ms = None;
+    }
     for name in unknown.sets {
         if let Some(set) = declared.sets.remove(&name) {
             let message = format!(

@@ -146,6 +146,12 @@ impl Pass {
         })
     }
 
+    /// Whether the next one was asked before, and has never answered.
+    pub fn has_been_silent(&self) -> bool {
+        let known = self.next().and_then(|next| self.known.get(&next.handle));
+        known.is_some_and(|known| known.modified.is_none() && known.asked_ms > 0)
+    }
+
     /// Whether `known`, of the next one, was answered since the list was read:
     /// lists may share assets.
     pub fn is_settled_by(&self, known: &Publication) -> bool {

@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use super::node::{Document, Node};
 use super::problem::Problem;
-use super::scalar::{Duration, Formed, Rate, Server};
+use super::scalar::{Duration, Formed, Host, Rate, Server};
 use super::spec::{CdnSpec, Fold, Granularity, RateLimit, Step, Verify};
-use super::wire::{OneOrMany, Text, texts};
+use super::wire::OneOrMany;
 
 const SETTLE_MS: u64 = 5_000;
 const SAMPLE: u32 = 20;
@@ -80,9 +80,9 @@ struct ByHostWire {
     /// For hosts not named; `url` where left out.
     default: Option<FoldWire>,
     /// Hosts whose URLs are cut at the first `?`.
-    path: Option<Vec<Text>>,
+    path: Option<Vec<Formed<Host>>>,
     /// Hosts whose URLs are taken as they are.
-    url: Option<Vec<Text>>,
+    url: Option<Vec<Formed<Host>>>,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -194,9 +194,14 @@ fn to_granularity(wire: Option<GranularityWire>) -> Granularity {
             Some(FoldWire::Path) => Fold::Path,
             Some(FoldWire::Url) | None => Fold::Url,
         },
-        path_hosts: texts(by_host.path),
-        url_hosts: texts(by_host.url),
+        path_hosts: hosts(by_host.path),
+        url_hosts: hosts(by_host.url),
     }
+}
+
+fn hosts(declared: Option<Vec<Formed<Host>>>) -> Vec<String> {
+    let declared = declared.into_iter().flatten();
+    declared.map(|host| host.0.name).collect()
 }
 
 fn to_buckets(rates: Option<OneOrMany<Formed<Rate>>>) -> Vec<super::spec::Bucket> {

@@ -78,10 +78,12 @@ pub enum Format {
     Name,
     /// [`Poll`].
     Poll,
+    /// [`Host`].
+    Host,
 }
 
 impl Format {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Duration,
         Self::Server,
         Self::Rate,
@@ -89,6 +91,7 @@ impl Format {
         Self::Share,
         Self::Name,
         Self::Poll,
+        Self::Host,
     ];
 
     fn name(self) -> &'static str {
@@ -100,6 +103,7 @@ impl Format {
             Self::Share => "freshen-share",
             Self::Name => "freshen-name",
             Self::Poll => "freshen-poll",
+            Self::Host => "freshen-host",
         }
     }
 
@@ -118,6 +122,7 @@ impl Format {
             Self::Share => Share::parse(text).map(drop),
             Self::Name => Name::parse(text).map(drop),
             Self::Poll => Poll::parse(text).map(drop),
+            Self::Host => Host::parse(text).map(drop),
         }
     }
 }
@@ -183,6 +188,28 @@ impl Form for Server {
         }
         Ok(Self {
             url: url.to_owned(),
+        })
+    }
+}
+
+/// A host, with or without a port: whatever else a URL holds would match none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// As written.
+    pub name: String,
+}
+
+impl Form for Host {
+    const FORMAT: Format = Format::Host;
+    const PATTERN: Option<&str> = Some("^[^\\s/?#@*]+$");
+
+    fn parse(text: &str) -> Result<Self, Expected> {
+        let is_part_of_none = |c: char| c.is_whitespace() || "/?#@*".contains(c);
+        if text.contains(is_part_of_none) {
+            return Err(Expected("a host such as media.acme.com, by its whole name"));
+        }
+        Ok(Self {
+            name: text.to_owned(),
         })
     }
 }

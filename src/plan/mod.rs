@@ -57,7 +57,7 @@ impl Plan {
     /// for before its time, or waits for its origin.
     pub fn is_kept_waiting(&self) -> bool {
         let is_waiting = |target: &TargetPlan| match target.hold {
-            None => !target.waiting.entries.is_empty(),
+            None => target.is_waiting(),
             Some(Hold::Suspended) => !target.is_fresh(),
             Some(Hold::NotBefore(_)) => !target.forced.is_empty(),
         };
@@ -203,6 +203,11 @@ impl TargetPlan {
     pub fn is_begun(&self) -> bool {
         let is_blocked = self.block.is_some() && self.items() == 0 && self.approve.is_empty();
         (self.hold.is_none() && !is_blocked) || !self.record.is_empty()
+    }
+
+    /// Whether anything waits for its origin.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.entries.is_empty()
     }
 
     /// Items that the CDN has been told, or that are recorded as if it had.

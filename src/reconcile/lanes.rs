@@ -130,14 +130,17 @@ impl Run<'_> {
                 row.attempts,
             );
             let provider = Arc::clone(&cdn.provider);
+            // Of several Cdns with this target, any may say how it is looked at.
+            let is_same = |other: &&Cdn| other.provider.target() == cdn.provider.target();
+            let same = || self.declared.cdns.values().filter(is_same);
             all.push(Outbound {
                 target: row.id,
                 cdn: cdn.name.clone(),
                 provider,
                 facts: row.facts,
                 lane,
-                verify: cdn.verify,
-                origin: at_origin(cdn),
+                verify: same().find_map(|cdn| cdn.verify),
+                origin: same().find_map(at_origin),
                 repeat_ms: cdn.repeat_ms.clone(),
             });
         }

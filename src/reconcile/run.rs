@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
     /// Until when this plan's work goes on before there is a reason to plan again.
     fn limits(&self, planned: &Planned) -> Result<Limits, Error> {
         let gates = self.gates(planned)?;
-        let is_waiting = |target: &&TargetPlan| !target.waiting.entries.is_empty();
+        let is_waiting = |target: &&TargetPlan| target.is_waiting();
         let waiting = || planned.plan.targets().filter(is_waiting);
         let gate_ms = self.next_gate(planned, &gates);
         let until_ms = waiting().filter_map(|target| target.waiting.until_ms);
@@ -171,9 +171,9 @@ impl<'a> Run<'a> {
             deadline_ms: self.deadline_ms,
             gate_ms: gate_ms.into_iter().chain(until_ms).min(),
             waiting: waiting().filter_map(|target| target.ledger).collect(),
+            tiers: self.open_tiers(planned, &gates),
             unverified: gates.unverified,
             due_ms: self.due_ms(&planned.plan)?,
-            tiers: Self::open_tiers(planned),
             stop: self.options.stop.clone(),
         })
     }

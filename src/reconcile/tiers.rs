@@ -48,7 +48,7 @@ impl Gates {
                 }
             };
             if !tier.iter().any(is_busy) {
-                is_inner_waiting |= tier.iter().any(|target| !target.waiting.entries.is_empty());
+                is_inner_waiting |= tier.iter().any(TargetPlan::is_waiting);
                 continue;
             }
             let has_work = |target: &&TargetPlan| {
@@ -180,8 +180,14 @@ impl Run<'_> {
 
     /// The ledgers of every tier that is being told while somebody waits for
     /// it: an outer tier, or who asked for URLs that nobody declares.
-    pub(super) fn open_tiers(planned: &Planned) -> Vec<Vec<LedgerId>> {
+    pub(super) fn open_tiers(&self, planned: &Planned, gates: &Gates) -> Vec<Vec<LedgerId>> {
+        let now_ms = self.tools.clock.now_ms();
         let tiers = planned.plan.sets.iter().filter_map(|set| {
+            let turn = gates.turn(set, now_ms);
+            if turn.from_ms.is_some() || turn.is_only_forced {
+                // It is in no lane, and so not told either.
+                return None;
+            }
             let mut targets = set.targets.iter();
             let tier = targets.find(|target| target.is_busy())?.tier;
             let is_outer = |target: &TargetPlan| target.tier > tier && !target.is_fresh();

@@ -254,6 +254,9 @@ impl Asker {
         let known = self
             .rounds
             .with(look_up, |round| round.pass.unanswered(now_ms));
+        let was_silent = self
+            .rounds
+            .with(look_up, |round| round.pass.has_been_silent());
         self.take(look_up, asset, known.flatten())?;
         let trouble = Trouble {
             message: format!(
@@ -263,7 +266,8 @@ impl Asker {
             ..trouble
         };
         let given_up = self.rounds.with(look_up, |round| {
-            round.silent_in_a_row += 1;
+            // Those that never answer stand together, and tell nothing of the account.
+            round.silent_in_a_row += u32::from(was_silent != Some(true));
             if round.silent_in_a_row == MAX_SILENT {
                 return Some(trouble);
             }

@@ -160,3 +160,21 @@ fn what_is_left_of_the_rate_is_told_and_counted_in() {
     let said = world.ends(0, &["plan"]);
     assert!(said.contains("to send in 1 call, about "), "{said}");
 }
+
+#[test]
+fn a_host_that_could_match_no_url_is_an_error() {
+    for host in [
+        "https://media.acme.com",
+        "media.acme.com/",
+        "*.acme.com",
+        "media acme",
+    ] {
+        let world = world(OWN, 1, &format!("granularity: {{ path: ['{host}'] }}"));
+        world.set("set", "  assets: [a]");
+        let said = world.ends(4, &["validate"]);
+        assert!(
+            said.contains("a host such as media.acme.com"),
+            "{host}: {said}"
+        );
+    }
+}

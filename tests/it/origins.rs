@@ -9,9 +9,10 @@ use freshen::reconcile::Outcome;
 use freshen::sandbox::{Failure, Options, Sandbox};
 
 use crate::keeper::Keeper;
+use crate::since::{commit, git};
 use crate::site::{START_MS, Site, UNLIMITED, invalidations};
 use crate::verify::Stage;
-use crate::world::World;
+use crate::world::{ROOT, World};
 
 const MINUTE: i64 = 60_000;
 
@@ -442,4 +443,57 @@ fn waiting_needs_an_origin_to_look_at() {
         .position(|it| it.contains("waitForOrigin"))
         .unwrap();
     assert!(said.contains(&format!("cdn.yaml:{line}:3")), "{said}");
+}
+
+#[test]
+fn what_was_removed_and_comes_back_is_new_and_does_not_wait() {
+    let world = World::new(&format!("origin: {NOBODY}\n  waitForOrigin: 30m"));
+    let declare = |assets: &str| {
+        let set = format!("  onRemove: invalidate\n  assets: [{assets}]");
+        world.set("set", &set);
+        world.sends(0).concat()
+    };
+    assert_eq!(declare("a, b").len(), 2);
+    let b = [format!("{ROOT}/b")];
+    assert_eq!(declare("a"), b, "removed");
+    assert_eq!(declare("a, b"), b, "new again");
+}
+
+#[test]
+fn whoever_asks_for_something_does_not_sit_out_what_others_wait_for() {
+    let world = World::new(&format!("origin: {NOBODY}\n  waitForOrigin: 30m"));
+    world.set("set", "  assets: [a, b]");
+    world.sends(0);
+    world.set("set", "  assets: [{ id: a, revision: '2' }, b]");
+    world.ends(4, &["reconcile", "--max-time", "1s"]);
+    for id in ["a", "b"] {
+        let url = format!("{ROOT}/{id}");
+        assert_eq!(world.sends_by(0, &["invalidate", "--url", &url]), [[url]]);
+    }
+    assert!(world.ends(0, &["status"]).contains("waits for new bytes"));
+}
+
+#[test]
+fn where_no_state_lasts_nothing_waits() {
+    let world = World::new(&format!("origin: {NOBODY}\n  waitForOrigin: 30m"));
+    world.set("set", "  assets: [a]");
+    git(world.folder(), &["init", "--quiet"]);
+    commit(&world);
+    world.set("set", "  revision: '2'\n  assets: [a]");
+    let sent = world.sends_by(0, &["reconcile", "--since", "HEAD"]);
+    assert_eq!(sent, [[format!("{ROOT}/a")]]);
+}
+
+#[test]
+fn of_several_cdns_with_one_account_any_may_say_where_to_look() {
+    let mut stage = stage(&[]);
+    stage.site.cdn("aaa", &stage.sandbox, &[UNLIMITED]);
+    publish_after(&stage, 5 * MINUTE);
+    let urls = format!("urls: ['{}']", stage.url("a"));
+    stage
+        .site
+        .set("set", &["cdns: [dm]".into(), "revision: '2'".into(), urls]);
+    let outcome = stage.reconcile();
+    assert!(outcome.lapses.is_empty(), "{:?}", outcome.lapses);
+    assert_eq!(stage.visit("a"), "new");
 }

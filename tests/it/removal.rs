@@ -702,3 +702,33 @@ fn what_has_left_is_told_inside_first_and_held_back_outside_where_it_is_refused(
     assert!(!outcome.left.has_changes());
     assert_eq!((twice(&inner).len(), twice(&outer).len()), (6, 6));
 }
+
+#[test]
+fn a_set_that_was_gone_while_another_declared_its_urls_is_kept_again() {
+    let world = told("a, b");
+    world.set("other", "  assets: [a, b]");
+    world.sends(0);
+    world.remove("manifests/set.yaml");
+    assert_eq!(sends(&world, 0), urls([]), "they are declared elsewhere");
+    declare(&world, "a, b");
+    assert_eq!(sends(&world, 0), urls([]));
+    world.remove("manifests/other.yaml");
+    assert_eq!(sends(&world, 0), urls([]));
+    declare(&world, "a");
+    assert_eq!(sends(&world, 0), urls(["b"]));
+}
+
+#[test]
+fn what_another_set_could_not_read_has_not_left() {
+    let world = told("a, b");
+    world.remove("manifests/set.yaml");
+    world.write("manifests/rows.csv", "id\na\nb?\n");
+    world.set("other", "  assetsFrom: [{ csv: rows.csv, id: id }]");
+    sends(&world, 4);
+    assert!(!items(&world.accepted().split_off(1)).contains(&format!("{ROOT}/b")));
+    world.write("manifests/rows.csv", "id\na\n");
+    assert!(
+        sends(&world, 0).contains(&format!("{ROOT}/b")),
+        "now it has"
+    );
+}

@@ -37,6 +37,9 @@ pub(super) enum Fate {
     Dropped,
 }
 
+/// By set: sorted keys that may stand where it could not be read.
+type Unread = Vec<(String, Vec<Key>)>;
+
 impl Leaving {
     pub(super) fn at(&self, target: &str) -> &[Key] {
         self.keys.get(target).map_or(&[], Vec::as_slice)
@@ -120,21 +123,31 @@ impl<'a> Planner<'a> {
         for (target, mut keys) in all {
             keys.sort_unstable();
             keys.dedup();
-            let declared = self.declared_of(&target, &keys)?;
-            for leaving in self.leaving.values_mut() {
+            let (declared, unread) = self.declared_of(&target, &keys)?;
+            for (set, leaving) in &mut self.leaving {
                 if let Some(keys) = leaving.keys.get_mut(&target) {
-                    keys.retain(|key| declared.binary_search(key).is_err());
+                    // What a set could not read of itself is its own fate to tell.
+                    let others = || unread.iter().filter(|(other, _)| other != set);
+                    let is_in = |keys: &[Key], key: &Key| keys.binary_search(key).is_ok();
+                    keys.retain(|key| {
+                        !is_in(&declared, key) && !others().any(|(_, keys)| is_in(keys, key))
+                    });
                 }
             }
         }
         Ok(())
     }
 
-    /// Those of `keys` that some set declares at `target`, sorted. A set that
-    /// cannot be read declares what is recorded of it.
-    fn declared_of(&mut self, target: &str, keys: &[Key]) -> Result<Vec<Key>, StateError> {
+    /// Those of `keys` that some set declares at `target`, sorted, and by set those
+    /// that are recorded of it and may stand where it could not be read. A set that
+    /// cannot be read at all declares what is recorded of it.
+    fn declared_of(
+        &mut self,
+        target: &str,
+        keys: &[Key],
+    ) -> Result<(Vec<Key>, Unread), StateError> {
         let (declared, sets) = (self.declared, Rc::clone(&self.sets));
-        let mut found = Vec::new();
+        let (mut found, mut unread) = (Vec::new(), Unread::new());
         for set in declared.sets.values() {
             let mut cdns = self.tiers(set).map(|(_, cdn)| cdn);
             let Some(cdn) = cdns.find(|cdn| cdn.provider.target() == target) else {
@@ -143,13 +156,18 @@ impl<'a> Planner<'a> {
             let recorded = recorded_as(set, declared, &sets);
             let is_changed = recorded.is_none_or(|known| self.unchanged(set, known).is_none());
             let expansion = is_changed.then(|| self.expansion_of(set)).flatten();
-            found.extend(match (expansion, recorded) {
-                (Some(expansion), _) => {
-                    expansion.keys(&cdn.wire, &|key| keys.binary_search(&key).is_ok())
+            if let Some(expansion) = &expansion {
+                let is_wanted = |key| keys.binary_search(&key).is_ok();
+                found.extend(expansion.keys(&cdn.wire, &is_wanted));
+            }
+            match (expansion, recorded) {
+                (None, Some(recorded)) => found.extend(self.recorded_of(recorded, target, keys)?),
+                (Some(_), Some(recorded)) if self.is_partial(set) => {
+                    let keys = self.recorded_of(recorded, target, keys)?;
+                    unread.push((set.name.clone(), keys));
                 }
-                (None, Some(recorded)) => self.recorded_of(recorded, target, keys)?,
-                (None, None) => Vec::new(),
-            });
+                _ => {}
+            }
         }
         for recorded in sets.values() {
             if self.is_undeclared(recorded) && self.may_be_unread(recorded) {
@@ -158,7 +176,7 @@ impl<'a> Planner<'a> {
         }
         found.sort_unstable();
         found.dedup();
-        Ok(found)
+        Ok((found, unread))
     }
 
     /// Those of `keys` that are recorded of a set and have not left it.
@@ -180,14 +198,18 @@ impl<'a> Planner<'a> {
     }
 
     /// The expansion of a set that changed, wherever there is one already.
-    fn expansion_of(&self, set: &DeclaredSet) -> Option<Arc<Expansion>> {
+    fn expansion_of(&mut self, set: &DeclaredSet) -> Option<Arc<Expansion>> {
         if let Some(known) = self.planned.expansions.get(&set.name) {
             return Some(Arc::clone(known));
         }
-        if let Some(ready) = self.ready.get(&set.name) {
-            return ready.expansion.clone();
-        }
-        Ready::new(set.expand()).expansion
+        let ready = self.ready.entry(set.name.clone());
+        let ready = ready.or_insert_with(|| Ready::new(set.expand()));
+        ready.expansion.clone()
+    }
+
+    fn is_partial(&self, set: &DeclaredSet) -> bool {
+        let ready = self.ready.get(&set.name);
+        ready.is_some_and(|ready| ready.partial) || self.planned.partial.contains(&set.name)
     }
 
     /// Whether no manifest declares a recorded set any more, by this or a later

@@ -19,7 +19,7 @@ use super::asks::ADHOC;
 use crate::declare::{Cdn, Declared, DeclaredSet};
 use crate::digest::{Digest, Entry, Key};
 use crate::expand::{Compiled, Expansion};
-use crate::manifest::Problem;
+use crate::manifest::{OnRemove, Problem};
 use crate::plan::policy;
 use crate::plan::recorded::{RecordedSet, SetId};
 use crate::plan::{self, Bootstrap, Plan, SetPlan, TargetPlan};
@@ -293,7 +293,9 @@ impl<'a> Planner<'a> {
 
     /// The plan of a set whose inputs are those it was last settled with.
     fn unchanged(&self, set: &'a DeclaredSet, recorded: &RecordedSet) -> Option<SetPlan> {
-        if recorded.inputs != Some(set.inputs) {
+        // Restored after it was gone, its inputs are to be kept once more.
+        let is_kept = set.on_remove == OnRemove::Ignore || self.kept.contains_key(&recorded.id);
+        if recorded.inputs != Some(set.inputs) || !is_kept {
             return None;
         }
         let mut targets = Vec::new();

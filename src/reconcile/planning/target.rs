@@ -51,7 +51,10 @@ impl Planner<'_> {
         let at = (terms.set, cdn.name.as_str());
         let hold = hold(self.declared, &self.suspended, at, now_ms);
         let recorded = std::mem::take(&mut found.waiting);
-        let waiting = if hold.is_none() {
+        let waiting = if self.options.only_forced {
+            // Whoever asks for something does not sit out what others wait for.
+            Waiting::default()
+        } else if hold.is_none() {
             waits.begin(&mut found, recorded, &contents)
         } else {
             // What is held anyway waits for nothing else meanwhile.

@@ -20,7 +20,8 @@ impl<'a> Planner<'a> {
     /// not all of it can be read.
     pub(super) fn plan_vanished(&mut self) -> Result<(), StateError> {
         let is_part = self.options.only.is_some() || self.options.only_forced;
-        if is_part || !self.planned.failed.is_empty() {
+        let is_whole = self.planned.failed.is_empty() && self.planned.partial.is_empty();
+        if is_part || !is_whole {
             return Ok(());
         }
         let sets = Rc::clone(&self.sets);

@@ -129,7 +129,8 @@ impl Waits {
             at.is_ok()
         };
         match mark_of(contents, entry) {
-            None => false,
+            // What was removed and comes back is new.
+            None | Some(Mark::REMOVED) => false,
             // Owed at a revision that has waited, which this one has not.
             Some(Mark::OWED) => contents.waits.iter().any(is_of_another),
             Some(_) => true,
