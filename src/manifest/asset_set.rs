@@ -26,8 +26,8 @@ pub(super) struct AssetSetWire {
     /// out where one Cdn is declared.
     cdns: Option<Vec<OneOrMany<Text>>>,
     /// What the next tier waits for: `accepted`, or `verified` to wait until what
-    /// the one before it serves was seen to have changed, as its Cdns' `verify`
-    /// says, and for its `timeout` at most.
+    /// the one before it serves was looked at, as its Cdns' `verify` says, and has
+    /// changed or was fetched anew as it was; for its `timeout` at most.
     after: Option<AfterWire>,
     /// Names of Templates to apply to every asset.
     templates: Option<Vec<Text>>,

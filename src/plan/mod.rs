@@ -234,7 +234,7 @@ impl TargetPlan {
             ledger: Some(ledger.id),
             wire: ledger.wire,
             desired,
-            total: ledger.count,
+            total: ledger.declared,
             send: Vec::new(),
             forced: Vec::new(),
             removed: Vec::new(),

@@ -48,6 +48,8 @@ pub struct RecordedLedger {
     pub is_settled: bool,
     /// How many entries it holds.
     pub count: u64,
+    /// Of them: those that have not left the set.
+    pub declared: u64,
     /// When the last acceptance has settled, in milliseconds since the epoch.
     pub gate_ms: Option<i64>,
     /// Since when something of it has been to be sent without a break, in

@@ -224,6 +224,7 @@ mod tests {
             desired: None,
             is_settled: true,
             count: 0,
+            declared: 0,
             gate_ms: None,
             owed_since_ms: None,
         };

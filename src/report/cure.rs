@@ -43,11 +43,23 @@ impl Cure {
             let all = targets
                 .all(is_over_first_run_only)
                 .then(|| "`freshen reconcile --bootstrap invalidate`".to_owned());
+            // A first run that is to fail is blocked there alone: nothing waits here.
+            let approve = approve.filter(|_| bootstrap.limit > 0 || all.is_none());
             let send: Vec<String> = all.into_iter().chain(approve).collect();
             return Some(bootstrap_choices(bootstrap, &send.join(" or ")));
         }
         if *self != Self::Approve {
             return approve.map(|approve| format!("! BLOCKED. To send: {approve}."));
+        }
+        let blocks = blocked.iter().flat_map(|set| &set.targets);
+        let mut blocks = blocks.filter_map(|target| target.block);
+        if blocks.all(|block| block.removed == block.items) {
+            return approve.map(|approve| {
+                format!(
+                    "! BLOCKED. To send: {approve}. If it has left by mistake: put it back, \
+                     and nothing is sent."
+                )
+            });
         }
         let adopt = match blocked[..] {
             [set] => set.set.as_str(),

@@ -230,7 +230,10 @@ fn why(set: &SetPlan, target: &TargetPlan, cure: &Cure) -> String {
     );
     if let Some(block) = target.block {
         parts.push(format!("BLOCKED: {}", blocked(block)));
-        parts.push(cure.command(&set.id.short()));
+        // A first run that is to fail can be approved by none but itself.
+        if block.limit != Limit::FirstRun(0) {
+            parts.push(cure.command(&set.id.short()));
+        }
     }
     parts.extend(waits(target));
     parts.extend(target.hold.as_ref().map(hold));

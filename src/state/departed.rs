@@ -10,7 +10,7 @@ use crate::plan::recorded::LedgerId;
 
 use super::{Result, StateError};
 
-const KEY_SIZE: usize = 10;
+pub(super) const KEY_SIZE: usize = 10;
 
 /// Keys of one ledger that left at the same time.
 pub(super) struct Group {

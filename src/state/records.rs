@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::digest::Digest;
 use crate::plan::recorded::{LedgerId, RecordedLedger, RecordedSet, Refusal, SetId, TargetId};
 
-use super::{Result, StateError, bucket};
+use super::{Result, StateError, bucket, departed};
 
 /// Everything that can be read from a state.
 #[derive(Debug)]
@@ -174,7 +174,8 @@ impl Records {
 
     fn ledgers(&self) -> Result<BTreeMap<SetId, BTreeMap<String, RecordedLedger>>> {
         let sql = "SELECT l.set_id, t.identity, l.id, l.algorithm, l.wire, l.desired,
-                l.is_settled, l.count, l.gate_ms, l.owed_since_ms
+                l.is_settled, l.count, l.gate_ms, l.owed_since_ms,
+                (SELECT COALESCE(SUM(length(d.keys)), 0) FROM departed d WHERE d.ledger_id = l.id)
             FROM ledger l JOIN target t ON t.id = l.target_id";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([])?;
@@ -297,13 +298,15 @@ fn read_target(row: &Row) -> Result<TargetRecord> {
 }
 
 fn read_ledger(row: &Row) -> Result<RecordedLedger> {
+    let (count, departed): (u64, u64) = (row.get(7)?, row.get(10)?);
     Ok(RecordedLedger {
         id: LedgerId(row.get(2)?),
         algorithm: row.get(3)?,
         wire: Digest(row.get(4)?),
         desired: row.get::<_, Option<[u8; 32]>>(5)?.map(Digest),
         is_settled: row.get(6)?,
-        count: row.get(7)?,
+        count,
+        declared: count.saturating_sub(departed / departed::KEY_SIZE as u64),
         gate_ms: row.get(8)?,
         owed_since_ms: row.get(9)?,
     })

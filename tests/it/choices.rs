@@ -35,6 +35,12 @@ fn bootstrap_fail_sends_nothing_to_begin_with_however_little_it_is() {
     for _ in 0..2 {
         let said = world.ends(3, &["reconcile", "--bootstrap", "fail"]);
         assert!(said.contains("--bootstrap adopt"), "{said}");
+        let advice = said.lines().find(|line| line.starts_with("! BLOCKED:"));
+        let advice = advice.unwrap_or_default();
+        assert!(
+            !advice.contains("approve"),
+            "no plan waits for it: {advice}"
+        );
     }
     assert!(world.sandbox.calls().is_empty());
     assert_eq!(world.sends(0).len(), 1);

@@ -275,6 +275,7 @@ fn recorded(set: &str, target: &str, owed_since_ms: i64) -> RecordedSet {
         desired: None,
         is_settled: false,
         count: 0,
+        declared: 0,
         gate_ms: None,
         owed_since_ms: Some(owed_since_ms),
     };

@@ -68,6 +68,11 @@ fn what_leaves_a_set_is_sent_once_and_then_never_again() {
     for _ in 0..2 {
         assert_eq!(sends(&world, 0), urls([]));
     }
+    let said = world.ends(0, &["status"]);
+    assert!(
+        said.contains("1 URL "),
+        "what has left does not count: {said}"
+    );
     declare(&world, "a, d");
     assert_eq!(sends(&world, 0), urls(["d"]));
 }
@@ -109,6 +114,7 @@ fn a_truncated_list_is_blocked_and_shown_and_its_restoration_sends_nothing() {
         assert_eq!(sends(&world, 3), urls([]));
         let plan = world.ends(3, &["plan"]);
         assert!(plan.contains("200 removed, BLOCKED"), "{plan}");
+        assert!(plan.contains("put it back, and nothing is sent"), "{plan}");
         assert!(world.ends(3, &["status"]).contains("blocked 200"));
     }
     world.write("manifests/skus.txt", &ids("sku", 300));

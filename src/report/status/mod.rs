@@ -171,7 +171,7 @@ fn set_document(
         name,
         cdn: recorded.names.get(&target).cloned(),
         target,
-        entries: ledger.map_or(0, |(_, ledger)| ledger.count),
+        entries: ledger.map_or(0, |(_, ledger)| ledger.declared),
         condition: standing.condition,
         pending: standing.pending,
         waiting: standing.waiting,
