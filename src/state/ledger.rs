@@ -13,7 +13,7 @@ use super::bucket::{self, Edits};
 use super::fold::{claimed, fold, overlay_of};
 use super::forced::{forced, unforce};
 use super::records::{Records, read_sealed, unknown};
-use super::{ADHOC, Keep, Result, StateError, Store, departed, forget, kept, observe};
+use super::{ADHOC, Keep, Result, StateError, Store, departed, forget, kept, observe, probe};
 
 /// The kind of event that tells of entries recorded without being sent.
 pub const ADOPTED: &str = "adopted";
@@ -298,6 +298,7 @@ fn begin_one(conn: &Connection, begin: &Begin, now_ms: i64) -> Result<LedgerId> 
     }
     let counted_ms = observe::counted_ms(conn, !begin.departed.is_empty(), now_ms)?;
     changed |= departed::replace(conn, head.id, &begin.departed, counted_ms)?;
+    probe::departed(conn, head.id, &begin.departed)?;
     unforce(conn, head.id, &begin.forget)?;
     approve(conn, head.id, begin.approve.as_ref(), now_ms)?;
     let sql = "UPDATE ledger SET algorithm = ?1, wire = ?2, desired = ?3, is_settled = 0

@@ -305,6 +305,21 @@ pub(super) fn refused(
     Ok(())
 }
 
+/// What has left its set (sorted) is looked at no more: nothing would send it again.
+pub(super) fn departed(conn: &Connection, ledger: LedgerId, keys: &[Key]) -> Result<()> {
+    let sql = "SELECT id, key FROM probe WHERE ledger_id = ? AND state IN ('looking', 'again')";
+    let mut statement = conn.prepare_cached(sql)?;
+    let open = statement.query_map([ledger.0], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get(1).map(Key::from_bytes)?))
+    })?;
+    for (id, key) in open.collect::<Result<Vec<_>, _>>()? {
+        if keys.binary_search(&key).is_ok() {
+            conn.execute("UPDATE probe SET state = 'dropped' WHERE id = ?", [id])?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes down what a look came to, and what follows from it.
 pub(super) fn looked(conn: &Connection, looked: &Looked, now_ms: i64) -> Result<()> {
     let (state, due_ms, judged_ms) = match looked.step {

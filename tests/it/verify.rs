@@ -193,6 +193,23 @@ fn what_a_run_had_no_time_to_look_at_the_next_one_looks_at() {
 }
 
 #[test]
+fn what_has_left_its_set_is_looked_at_no_more() {
+    let mut stage = Stage::new(&["verify: { timeout: 10m }"]);
+    stage.publish("a", "new");
+    stage.sandbox.fail(Failure::NoEffect, None);
+    stage.site.reconcile_within(1_000, &mut stage.store);
+    let looks = |stage: &Stage| {
+        let open = stage.store.open_probes().unwrap().into_iter();
+        open.map(|probe| probe.item).collect::<Vec<_>>()
+    };
+    assert_eq!(looks(&stage), [stage.url("a")]);
+    let urls = format!("urls: ['{}']", stage.url("b"));
+    stage.site.set("set", &[urls]);
+    stage.site.reconcile_within(1_000, &mut stage.store);
+    assert_eq!(looks(&stage), [stage.url("b")]);
+}
+
+#[test]
 fn a_clock_that_was_set_back_makes_nobody_wait_or_judge() {
     let mut stage = Stage::new(&[VERIFY]);
     stage.site.clock.advance(3_600_000);
