@@ -135,7 +135,7 @@ fn declare_cdn(manifest: &Manifest<CdnSpec>, provider: Arc<dyn Provider>) -> Cdn
             .max_batch
             .map_or(capacity, |declared| declared.min(capacity)),
         rate: rate_of(spec.rate_limit.as_ref(), provider.default_rate()),
-        look_ups: match (&spec.look_ups[..], provider.library()) {
+        look_ups: match (&spec.look_ups[..], provider.as_library()) {
             ([], Some(library)) => library.default_rate(),
             (declared, _) => declared.to_vec(),
         },

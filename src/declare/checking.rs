@@ -31,7 +31,7 @@ pub(super) fn check(
     }
     let path = [Step::Key("spec"), Step::Key("checkAssets")];
     let place = || manifest.place(&path);
-    let Some(cdn) = cdns.iter().find(|cdn| cdn.provider.library().is_some()) else {
+    let Some(cdn) = cdns.iter().find(|cdn| cdn.provider.as_library().is_some()) else {
         let message = "`checkAssets` asks an account, and none of the set's Cdns has one to ask";
         let problem = Problem::error("check-assets", Some(place()), message);
         return vec![problem.hint("name a dynamicMedia Cdn under spec.cdns, or remove it")];

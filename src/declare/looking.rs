@@ -37,7 +37,7 @@ pub(super) fn listed(
     (search, place): (&SearchSpec, Place),
     looked: &mut Looked,
 ) -> Result<Option<NamedFile>, Box<Problem>> {
-    let Some(cdn) = cdns.iter().find(|cdn| cdn.provider.library().is_some()) else {
+    let Some(cdn) = cdns.iter().find(|cdn| cdn.provider.as_library().is_some()) else {
         let message =
             format!("{NOT_RETRIEVED}: none of the set's Cdns has an account that lists its assets");
         let problem = Problem::error("look-up", Some(place), message);
@@ -84,7 +84,9 @@ pub(super) fn addressings(
 }
 
 fn lists_presets(cdn: &Cdn) -> bool {
-    cdn.provider.library().is_some_and(Library::lists_presets)
+    cdn.provider
+        .as_library()
+        .is_some_and(Library::lists_presets)
 }
 
 /// A preset's definition is its revision. What no URL can name is left out.

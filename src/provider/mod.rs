@@ -84,7 +84,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn read(&self, items: &[&str], answer: &Answer, credentials: &Credentials) -> Verdict;
 
     /// What its account can be asked about assets; `None` where it cannot.
-    fn library(&self) -> Option<&dyn Library> {
+    fn as_library(&self) -> Option<&dyn Library> {
         None
     }
 }

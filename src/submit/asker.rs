@@ -228,7 +228,7 @@ impl Asker {
         asked: (&Query, u32),
     ) -> Result<Heard, Delivery> {
         let provider = &*look_up.provider;
-        let Some(library) = provider.library() else {
+        let Some(library) = provider.as_library() else {
             return Err(Delivery::Lost("the CDN lists no assets".to_owned()));
         };
         self.courier

@@ -337,7 +337,10 @@ pub(crate) fn queries() -> Vec<Query> {
 /// The call for a page of the answer, the company's handle known.
 pub(crate) fn ask(provider: &dyn Provider, secrets: &Credentials, query: &Query) -> Call {
     let facts = Facts::from([("companyHandle".to_owned(), "c|6".to_owned())]);
-    provider.library().unwrap().ask(query, 1, &facts, secrets)
+    provider
+        .as_library()
+        .unwrap()
+        .ask(query, 1, &facts, secrets)
 }
 
 #[test]
@@ -404,7 +407,7 @@ fn returned(operation: &str, status: u16, content: &str) -> Answer {
 fn heard(query: &Query, answer: &Answer) -> String {
     let provider = provider("https://s7sps1apissl.scene7.com", "2014-04-03");
     let secrets = credentials("ci@acme.com", "hunter2");
-    let library = provider.library().unwrap();
+    let library = provider.as_library().unwrap();
     match library.read((query, 1), answer, &secrets) {
         Heard::Page(page) => {
             let cells = page.rows.into_iter().map(|row| row.cells.join(" "));
@@ -529,7 +532,7 @@ fn the_longest_list_is_read_and_an_endless_one_is_not() {
             &format!("<assetArray>{}</assetArray>", item.repeat(count)),
         );
         match provider
-            .library()
+            .as_library()
             .unwrap()
             .read((query, 1), &answer, &secrets)
         {

@@ -221,7 +221,7 @@ impl Provider for DynamicMedia {
         read::invalidation(items, answer).redacted(credentials)
     }
 
-    fn library(&self) -> Option<&dyn Library> {
+    fn as_library(&self) -> Option<&dyn Library> {
         Some(self)
     }
 }

@@ -454,7 +454,11 @@ mod tests {
     fn presets_to_be_discovered_are_none_until_they_are() {
         let check = |line: &str, lists: bool, count: usize| {
             let provider = decode(&changed(line)).unwrap();
-            assert_eq!(provider.library().unwrap().lists_presets(), lists, "{line}");
+            assert_eq!(
+                provider.as_library().unwrap().lists_presets(),
+                lists,
+                "{line}"
+            );
             assert_eq!(
                 provider.addressing().unwrap().presets.len(),
                 count,
