@@ -8,6 +8,7 @@ use clap::{ArgMatches, FromArgMatches as _};
 
 mod args;
 mod asking;
+mod converged;
 mod demo;
 mod doctor;
 mod duration;

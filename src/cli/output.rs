@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::args::OutputFormat;
 use super::exit::{Exit, Failure};
-use crate::report::{Format, Report, escape, github, markdown};
+use crate::report::{Body, Format, Report, escape, github, markdown};
 
 /// Writes results in the format that was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -58,18 +58,35 @@ impl Output {
     where
         W: Serialize + JsonSchema,
     {
-        let text = report.render(Format::from(self.format), is_coloured());
-        self::text(&text)?;
-        if self.format == OutputFormat::Github {
-            append(
-                "GITHUB_STEP_SUMMARY",
-                &markdown::render(&report.body, markdown::SUMMARY_LIMIT),
-            );
-            if let Some(has_changes) = has_changes {
-                append("GITHUB_OUTPUT", &github::output(has_changes));
-            }
-        }
+        text(&report.render(self.format(), is_coloured()))?;
+        self.summarize(&report.body, has_changes);
         Ok(())
+    }
+
+    /// Writes what people read, where there is nothing for programs: whether
+    /// that can be had in the format that was asked for.
+    pub(super) fn body(self, body: &Body, has_changes: bool) -> Result<bool, Failure> {
+        let rendered = match self.format {
+            OutputFormat::Sarif => None,
+            _ => body.render(self.format(), is_coloured()),
+        };
+        let Some(rendered) = rendered else {
+            return Ok(false);
+        };
+        text(&rendered)?;
+        self.summarize(body, Some(has_changes));
+        Ok(true)
+    }
+
+    fn summarize(self, body: &Body, has_changes: Option<bool>) {
+        if self.format != OutputFormat::Github {
+            return;
+        }
+        let summary = markdown::render(body, markdown::SUMMARY_LIMIT);
+        append("GITHUB_STEP_SUMMARY", &summary);
+        if let Some(has_changes) = has_changes {
+            append("GITHUB_OUTPUT", &github::output(has_changes));
+        }
     }
 }
 

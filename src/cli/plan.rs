@@ -11,9 +11,9 @@ use anyhow::Context as _;
 
 use super::args::{Global, Plan as Arguments};
 use super::exit::{Exit, Failure};
-use super::looking;
 use super::output::{self, Output};
 use super::workspace::{self, failed_on_state};
+use super::{converged, looking};
 use crate::declare::Declared;
 use crate::inspect::plan::{Found, Options, plan};
 use crate::load::Index;
@@ -22,6 +22,7 @@ use crate::manifest::Problem;
 use crate::plan::saved::SavedPlan;
 use crate::reconcile::since;
 use crate::report::cure::Cure;
+use crate::report::plan::unchanged;
 use crate::state::Store;
 
 /// URLs shown with `-v`.
@@ -32,6 +33,15 @@ const SHOWN_AT_MOST: usize = 100_000;
 
 /// Plans, offline, against the state or a commit; writes nothing but `--save`.
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
+    if arguments.since.is_none() && arguments.save.is_none() {
+        let reader = workspace::reader(global).ok().flatten();
+        let still = reader.and_then(|reader| converged::still(global, &reader));
+        if let Some(converged) = still
+            && output.body(&unchanged(converged.sets), false)?
+        {
+            return Ok(Exit::Fine);
+        }
+    }
     let (index, known) = remembered(arguments.since.as_deref(), global);
     let mut declared = workspace::declared_with(global, &index, &known)?;
     looking::tell(&declared, &known);

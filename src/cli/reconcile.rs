@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::progress::Meter;
 use super::workspace::{self, failed_on_state};
-use super::{looking, output, plan};
+use super::{converged, looking, output, plan};
 use crate::declare::Declared;
 use crate::load::Index;
 use crate::manifest::Problem;
@@ -25,7 +25,7 @@ use crate::report::cost::Cost;
 use crate::report::cure::Cure;
 use crate::report::reconcile::{Context, report};
 use crate::report::verification::RepeatsDocument;
-use crate::state::{StateError, Store};
+use crate::state::{Converged, StateError, Store};
 use crate::submit::clock::SystemClock;
 use crate::submit::courier::Courier;
 use crate::submit::engine::Submitter;
@@ -35,8 +35,13 @@ use crate::submit::transport::{Patience, Transport};
 
 /// Reconciles once, against the state or a commit.
 pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Result<Exit, Failure> {
+    if is_plain(arguments)
+        && let Some((mut store, converged)) = held_converged(global)?
+    {
+        return nothing_to_do(&mut store, converged, output);
+    }
     let (index, known) = plan::remembered(arguments.since.as_deref(), global);
-    let mut declared = workspace::declared_with(global, &index, &known)?;
+    let (mut declared, mut footprint) = workspace::looked_at(global, &index, &known)?;
     workspace::check_set(&declared, arguments.set.as_deref())?;
     let saved = arguments.plan.as_deref().map(saved).transpose()?;
     let mut store = if let Some(reference) = &arguments.since {
@@ -45,7 +50,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
         let store = workspace::store(global, "reconcile")?;
         let asking = (&arguments.allow_endpoint[..], arguments.max_time);
         if looking::ask(&declared, &known, global, asking)? {
-            declared = workspace::declared_with(global, &index, &known)?;
+            (declared, footprint) = workspace::looked_at(global, &index, &known)?;
         }
         store
     };
@@ -78,7 +83,50 @@ pub(super) fn run(arguments: &Arguments, global: &Global, output: Output) -> Res
         );
     }
     let cure = plan::cure(arguments.since.as_deref());
-    finish(&declared, &mut store, (&outcome, &cure), output)
+    let exit = finish(&declared, &mut store, (&outcome, &cure), output)?;
+    if is_whole(arguments) && exit == Exit::Fine {
+        converged::note(global, (&declared, footprint), &mut store, &outcome);
+    }
+    Ok(exit)
+}
+
+/// Whether all that is declared is judged, by what is recorded.
+fn is_whole(arguments: &Arguments) -> bool {
+    arguments.set.is_none() && arguments.since.is_none()
+}
+
+/// Whether nothing is asked for but to send what is to be sent.
+fn is_plain(arguments: &Arguments) -> bool {
+    is_whole(arguments)
+        && arguments.plan.is_none()
+        && arguments.approve.is_empty()
+        && arguments.bootstrap.is_none()
+        && arguments.metrics_file.is_none()
+}
+
+/// The state, held, if the last run left nothing to do and nothing has changed
+/// since.
+fn held_converged(global: &Global) -> Result<Option<(Store, Converged)>, Failure> {
+    let reader = workspace::reader(global).ok().flatten();
+    let Some(before) = reader.and_then(|reader| converged::still(global, &reader)) else {
+        return Ok(None);
+    };
+    let store = workspace::store(global, "reconcile")?;
+    // Somebody may have written before it was held.
+    let now = store.converged().map_err(failed_on_state)?;
+    Ok(now.filter(|now| *now == before).map(|now| (store, now)))
+}
+
+/// Says what a run says that finds nothing to do.
+fn nothing_to_do(store: &mut Store, converged: Converged, output: Output) -> Result<Exit, Failure> {
+    let cdns = converged.cdns.into_iter();
+    let outcome = Outcome {
+        targets: cdns.map(|name| (name, TargetOutcome::default())).collect(),
+        ..Outcome::default()
+    };
+    output.report(&report(&outcome, Context::default()), Some(false))?;
+    forget_history(store);
+    Ok(Exit::Fine)
 }
 
 /// Records what is known of files. Nothing but time is lost where that fails.
@@ -225,11 +273,15 @@ pub(super) fn finish(
         ..aftermath(declared, store, outcome)
     };
     output.report(&report(outcome, context), Some(has_changes))?;
+    forget_history(store);
+    Ok(exit)
+}
+
+fn forget_history(store: &mut Store) {
     if let Err(error) = store.prune_history(workspace::now_ms()) {
         let error = anyhow::Error::from(error);
         output::warning(&format!("old history was not forgotten: {error:#}"));
     }
-    Ok(exit)
 }
 
 /// What the state says of what is left. The run is over, and its outcome

@@ -13,7 +13,7 @@ use super::looking;
 use crate::declare::{Declared, Options, declare};
 use crate::inspect::Moment;
 use crate::inspect::wanted::{self, Refused};
-use crate::load::{self, Index, LoadError, Visited};
+use crate::load::{self, Footprint, Index, LoadError, Tree, Visited};
 use crate::lookup::{Known, Missing};
 use crate::manifest::Problem;
 use crate::state::{self, Holder, Reader, StateError, Store};
@@ -58,23 +58,41 @@ pub(super) fn declared_with(
     index: &Arc<Index>,
     known: &Arc<Known>,
 ) -> Result<Declared, Failure> {
+    declared_and(global, index, known, |_| ()).map(|(declared, ())| declared)
+}
+
+/// The same, with what it was told by.
+pub(super) fn looked_at(
+    global: &Global,
+    index: &Arc<Index>,
+    known: &Arc<Known>,
+) -> Result<(Declared, Option<Footprint>), Failure> {
+    let looks = |tree: &Tree| tree.looks().and_then(|looks| looks.footprint());
+    declared_and(global, index, known, looks)
+}
+
+/// Everything that the manifests declare, and what `also` makes of the tree
+/// once that is read.
+fn declared_and<T>(
+    global: &Global,
+    index: &Arc<Index>,
+    known: &Arc<Known>,
+    also: impl Fn(&Tree) -> T,
+) -> Result<(Declared, T), Failure> {
     let options = declaring(global, known);
     index.begin(now_ms());
-    let declared = load::scan_with(index, &global.manifests, |tree| declare(tree, &options));
-    declared.map_err(unstable)
+    let read = load::scan_with(index, &global.manifests, |tree| {
+        let declared = declare(tree, &options);
+        (declared, also(tree))
+    });
+    read.map_err(unstable)
 }
 
 /// Everything that the manifests declare, and where it was read.
 pub(super) fn visited(global: &Global) -> Result<(Declared, Visited), Failure> {
     let known = known(global, Missing::Fails);
-    let options = declaring(global, &known);
-    let index = Arc::new(index(global));
-    index.begin(now_ms());
-    let read = load::scan_with(&index, &global.manifests, |tree| {
-        let declared = declare(tree, &options);
-        (declared, tree.visited(&tree.contents()))
-    });
-    read.map_err(unstable)
+    let visited = |tree: &Tree| tree.visited(&tree.contents());
+    declared_and(global, &Arc::new(index(global)), &known, visited)
 }
 
 /// What accounts have listed, as the state has it. Where that cannot be read,

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::content;
 use super::git::{self, Objects};
+use super::looks::Look;
 use super::store::{Kind, Listed, ReadProblem, Seen, Store};
 use super::tree::{Root, Tree};
 use super::walk::join;
@@ -333,6 +334,10 @@ impl Store for Snapshot {
     fn content(&self, path: &str) -> Result<Digest, ReadProblem> {
         let digest = |from: &mut dyn Read, size: u64| content::digest(from, size);
         self.read_object(self.file(path)?, digest)
+    }
+
+    fn looked_at(&self) -> Option<Vec<(String, Look)>> {
+        None
     }
 
     fn is_unchanged(&self) -> bool {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{
@@ -18,6 +18,7 @@ use rustix::fs::OFlags;
 
 use super::content;
 use super::index::Index;
+use super::looks::{Held, Look, digest_of_list};
 use super::stamp::Stamp;
 use super::store::{Kind, Listed, ReadProblem, Seen, Store};
 use crate::digest::Digest;
@@ -26,9 +27,8 @@ use crate::digest::Digest;
 pub(super) struct Disk {
     path: PathBuf,
     root: Dir,
-    /// What each path that was looked at led to; `None` is nothing, where a
-    /// file was expected.
-    stamps: Mutex<HashMap<String, Option<Stamp>>>,
+    /// How each path looked.
+    looks: Mutex<HashMap<String, Look>>,
     index: Arc<Index>,
 }
 
@@ -39,7 +39,7 @@ impl Disk {
         let disk = Self {
             path: path.to_owned(),
             root,
-            stamps: Mutex::default(),
+            looks: Mutex::default(),
             index: Arc::clone(index),
         };
         disk.remember("", &disk.root.dir_metadata()?);
@@ -51,9 +51,28 @@ impl Disk {
     }
 
     fn note(&self, path: &str, stamp: Option<Stamp>) {
-        let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_settled = stamp.is_none_or(|stamp| self.index.is_settled(&stamp));
+        let held = if is_settled {
+            Held::AsItLooks
+        } else {
+            Held::Unknown
+        };
         // The first look counts: whatever follows must agree with it.
-        stamps.entry(path.to_owned()).or_insert(stamp);
+        let look = Look { stamp, held };
+        self.looks().entry(path.to_owned()).or_insert(look);
+    }
+
+    /// Notes what something holds that may change without looking otherwise.
+    fn note_held(&self, path: &str, held: impl FnOnce() -> Held) {
+        if let Some(look) = self.looks().get_mut(path)
+            && look.held == Held::Unknown
+        {
+            look.held = held();
+        }
+    }
+
+    fn looks(&self) -> MutexGuard<'_, HashMap<String, Look>> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A file that a manifest names may be gone for a moment while it is replaced.
@@ -102,7 +121,12 @@ impl Store for Disk {
                 kind: kind_of(entry.file_type()?),
             })
         });
-        listed.collect()
+        let listed = listed.collect::<Result<Vec<Listed>, ReadProblem>>()?;
+        self.note_held(folder, || {
+            let entries = listed.iter().map(|entry| (&entry.name, entry.kind));
+            Held::List(digest_of_list(entries.collect()))
+        });
+        Ok(listed)
     }
 
     fn look(&self, path: &str) -> Result<Seen, ReadProblem> {
@@ -121,6 +145,7 @@ impl Store for Disk {
         if bytes.len() as u64 > cap {
             return Err(ReadProblem::TooLarge { cap });
         }
+        self.note_held(path, || Held::Bytes(Digest::of(&bytes)));
         Ok(bytes)
     }
 
@@ -146,14 +171,20 @@ impl Store for Disk {
         Ok(digest)
     }
 
+    fn looked_at(&self) -> Option<Vec<(String, Look)>> {
+        let looks = self.looks();
+        let looks = looks.iter().map(|(path, look)| (path.clone(), *look));
+        Some(looks.collect())
+    }
+
     fn is_unchanged(&self) -> bool {
-        let stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        let looks = self.looks();
         self.is_same_root()
-            && stamps.par_iter().all(|(path, before)| {
+            && looks.par_iter().all(|(path, before)| {
                 // A stamp gives nothing away, so the way by name will do here:
                 // it takes a third of the calls that a way inside the root takes.
                 let now = std::fs::metadata(self.path.join(path));
-                now.ok().map(|now| Stamp::from(&now)) == *before
+                now.ok().map(|now| Stamp::from(&now)) == before.stamp
             })
     }
 }

@@ -7,8 +7,11 @@
 mod commit;
 mod content;
 mod disk;
+mod footprint;
 mod git;
 mod index;
+mod looks;
+mod named;
 mod scan;
 mod stamp;
 mod store;
@@ -17,8 +20,11 @@ mod walk;
 
 pub use crate::manifest::SourceFile;
 pub use commit::{CommitError, at_commit, commit_of};
+pub use footprint::Footprint;
 pub use index::{Index, Indexed};
+pub use looks::Looks;
+pub use named::Hashed;
 pub use scan::{LoadError, scan, scan_with};
 pub use stamp::Stamp;
 pub use store::ReadProblem;
-pub use tree::{Contents, Hashed, PathInRoot, Tree, Visited};
+pub use tree::{Contents, PathInRoot, Tree, Visited};

@@ -15,6 +15,19 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The same in bytes, each number in eight of them.
+    pub(super) fn bytes(&self) -> [u8; 56] {
+        let numbers = [self.file.0, self.file.1, self.size];
+        let times = [self.modified, self.changed].into_iter();
+        let times = times.flat_map(|(seconds, nanos)| [seconds, nanos].map(i64::cast_unsigned));
+        let mut bytes = [0; 56];
+        let (places, _) = bytes.as_chunks_mut();
+        for (place, number) in places.iter_mut().zip(numbers.into_iter().chain(times)) {
+            *place = number.to_be_bytes();
+        }
+        bytes
+    }
+
     /// The later of its times, in milliseconds since the epoch.
     fn newest_ms(&self) -> i64 {
         let (seconds, nanos) = self.modified.max(self.changed);

@@ -5,6 +5,7 @@ use std::io;
 
 use thiserror::Error;
 
+use super::looks::Look;
 use crate::digest::Digest;
 
 /// One root, pinned. Paths are inside it, with `/`, the root itself is empty.
@@ -27,6 +28,10 @@ pub(super) trait Store: Send + Sync {
     /// does not matter (see [`super::content`]).
     fn content(&self, path: &str) -> Result<Digest, ReadProblem>;
 
+    /// Every path that was looked at, and how it looked; `None` where looks tell
+    /// nothing.
+    fn looked_at(&self) -> Option<Vec<(String, Look)>>;
+
     /// Whether everything that was looked at is still as it was.
     fn is_unchanged(&self) -> bool;
 }
@@ -38,12 +43,26 @@ pub(super) struct Listed {
 }
 
 /// What an entry is, without following it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     File,
     Folder,
     Link,
     Other,
+}
+
+impl From<std::fs::FileType> for Kind {
+    fn from(kind: std::fs::FileType) -> Self {
+        if kind.is_file() {
+            Self::File
+        } else if kind.is_dir() {
+            Self::Folder
+        } else if kind.is_symlink() {
+            Self::Link
+        } else {
+            Self::Other
+        }
+    }
 }
 
 /// What a path leads to.

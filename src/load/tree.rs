@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
+use super::looks::Looks;
+use super::named::{Hashed, HashedOnly, Remembered, beside, normal};
 use super::store::{ReadProblem, Store};
 use super::walk::{Listing, join, unreadable, walk};
 use crate::digest::Digest;
@@ -15,6 +17,9 @@ const MAX_MANIFEST: u64 = 64 << 20;
 
 /// All manifests of all roots together.
 const MAX_MANIFESTS: u64 = 512 << 20;
+
+/// Paths with their looks: some twenty megabytes.
+const MAX_LOOKS: usize = 100_000;
 
 /// A file named in a manifest: some ten million rows.
 const MAX_NAMED_FILE: u64 = 1 << 30;
@@ -34,6 +39,7 @@ pub struct Tree {
     visited: Visited,
     stores: Vec<Option<Box<dyn Store>>>,
     is_disturbed: bool,
+    has_dead_links: bool,
     named: Mutex<HashMap<PathInRoot, Remembered>>,
     hashed: Mutex<HashMap<PathInRoot, HashedOnly>>,
 }
@@ -65,36 +71,6 @@ pub struct Contents {
     hashed: Arc<[PathInRoot]>,
 }
 
-/// A file that manifests name: its bytes, and what they hash to. Many sets may
-/// share one, so it is hashed when it is read and not where it is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hashed {
-    /// The whole of it.
-    pub bytes: Arc<[u8]>,
-    /// Of these bytes.
-    pub digest: Digest,
-}
-
-impl From<Vec<u8>> for Hashed {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self {
-            digest: Digest::of(&bytes),
-            bytes: bytes.into(),
-        }
-    }
-}
-
-/// A file that may be larger than memory.
-#[derive(Clone)]
-struct HashedOnly {
-    found: Result<Digest, ReadProblem>,
-    /// Not merely looked at because another scan had it.
-    is_named: bool,
-}
-
-/// Read twice means the same bytes twice.
-type Remembered = Result<Hashed, ReadProblem>;
-
 /// A root by the name that it was given, pinned if it could be.
 pub(super) struct Root {
     pub(super) name: String,
@@ -113,6 +89,7 @@ impl Tree {
             visited: Visited::default(),
             stores: Vec::new(),
             is_disturbed: false,
+            has_dead_links: false,
             named: Mutex::default(),
             hashed: Mutex::default(),
         };
@@ -197,6 +174,30 @@ impl Tree {
         }
     }
 
+    /// Everything that this scan has looked at so far. `None` where looking
+    /// again at all of that could miss a change, or is too much to keep.
+    pub fn looks(&self) -> Option<Looks> {
+        let mut all = Vec::new();
+        for (root, store) in self.stores.iter().enumerate() {
+            let looks = store.as_ref()?.looked_at()?.into_iter();
+            all.extend(looks.map(|(path, look)| ((root, path), look)));
+        }
+        let is_told = self.is_all_looked_at() && all.len() <= MAX_LOOKS;
+        is_told.then(|| Looks::new(all))
+    }
+
+    /// Whether all that this scan rests on shows in how something looked: what
+    /// could not be read may come to be readable and look the same.
+    fn is_all_looked_at(&self) -> bool {
+        let is_shown = |problem: &ReadProblem| *problem == ReadProblem::Missing;
+        let named = self.named();
+        let mut named = named.values().filter_map(|file| file.as_ref().err());
+        let hashed = lock(&self.hashed);
+        let mut hashed = hashed.values().filter_map(|file| file.found.as_ref().err());
+        let is_read = self.problems.is_empty() && !self.has_dead_links;
+        is_read && named.all(is_shown) && hashed.all(is_shown)
+    }
+
     /// Whether everything that was read is still as it was.
     pub(super) fn is_unchanged(&self) -> bool {
         let mut stores = self.stores.iter().flatten();
@@ -267,6 +268,7 @@ impl Tree {
         self.problems.extend(listing.problems);
         self.unreadable_files |= listing.is_incomplete;
         self.is_disturbed |= listing.is_disturbed;
+        self.has_dead_links |= listing.has_dead_links;
         let here = |paths: Vec<String>| paths.into_iter().map(move |path| (index, path));
         self.visited.folders.extend(here(listing.folders));
         self.visited.links.extend(here(listing.links));
@@ -357,14 +359,6 @@ fn sorted<'a>(paths: impl Iterator<Item = &'a PathInRoot>) -> Vec<PathInRoot> {
     paths
 }
 
-/// The path inside the root of a file that a manifest names.
-fn beside(document: &Document, file: &str) -> Result<String, ReadProblem> {
-    if file.starts_with('/') {
-        return Err(ReadProblem::Outside);
-    }
-    Ok(join(&document.folder, file))
-}
-
 fn digest_of(files: &[SourceFile]) -> Digest {
     let parts: Vec<([u8; 8], &SourceFile)> = files
         .iter()
@@ -375,19 +369,4 @@ fn digest_of(files: &[SourceFile]) -> Digest {
             .iter()
             .flat_map(|(root, file)| [&root[..], file.path.as_bytes(), &file.digest.0[..]]),
     )
-}
-
-/// The path without `.` and `..`; `None` where it leaves the root.
-fn normal(path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            _ => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }

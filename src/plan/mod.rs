@@ -260,6 +260,12 @@ impl TargetPlan {
         !self.is_busy() && self.waiting.entries.is_empty()
     }
 
+    /// Whether there is nothing to say of this target but that it is as it should be.
+    pub fn is_silent(&self) -> bool {
+        let unsent = self.refused + self.held + self.record.len() as u64;
+        self.is_fresh() && self.hold.is_none() && unsent == 0 && self.departed.is_empty()
+    }
+
     /// Whether anything is to be sent, approved or under way; what waits for its
     /// origin is not.
     pub fn is_busy(&self) -> bool {

@@ -89,14 +89,11 @@ pub struct Report<W> {
 impl<W: Serialize + JsonSchema> Report<W> {
     /// The whole report in `format`, ending with a line break.
     pub fn render(&self, format: Format, is_coloured: bool) -> String {
-        match format {
-            Format::Text => text::render(&self.body, is_coloured),
-            Format::Json => json::document(&self.wire),
+        let people = self.body.render(format, is_coloured);
+        people.unwrap_or_else(|| match format {
             Format::Jsonl => json::lines(&self.wire),
-            Format::Markdown => markdown::render(&self.body, markdown::COMMENT_LIMIT),
-            Format::Github => github::annotations(&self.body),
-            Format::Sarif => sarif::render(&self.body.problems),
-        }
+            _ => json::document(&self.wire),
+        })
     }
 }
 
@@ -115,6 +112,20 @@ pub struct Body {
     pub problems: Vec<Problem>,
     /// One line.
     pub summary: String,
+}
+
+impl Body {
+    /// All of it in `format`, ending with a line break; `None` where that is
+    /// made of a wire value.
+    pub fn render(&self, format: Format, is_coloured: bool) -> Option<String> {
+        match format {
+            Format::Text => Some(text::render(self, is_coloured)),
+            Format::Markdown => Some(markdown::render(self, markdown::COMMENT_LIMIT)),
+            Format::Github => Some(github::annotations(self)),
+            Format::Sarif => Some(sarif::render(&self.problems)),
+            Format::Json | Format::Jsonl => None,
+        }
+    }
 }
 
 /// One thing reported on.

@@ -134,28 +134,35 @@ pub struct Context {
 pub fn report(plan: &Plan, mut context: Context) -> Report<PlanDocument> {
     context.problems = distinct(context.problems);
     let wire = document(plan, &context);
+    let body = body(plan, context);
+    Report { body, wire }
+}
+
+/// What people read of a plan in which all of `sets` are unchanged.
+pub fn unchanged(sets: u64) -> Body {
+    Body {
+        notes: notes(&Plan::default(), sets, &Context::default()),
+        ..body(&Plan::default(), Context::default())
+    }
+}
+
+fn body(plan: &Plan, context: Context) -> Body {
     let (changed, same): (Vec<_>, Vec<_>) = plan
         .sets
         .iter()
-        .partition(|set| set.targets.iter().any(is_worth_a_row));
-    let body = Body {
+        .partition(|set| set.targets.iter().any(|target| !target.is_silent()));
+    Body {
         title: "Plan",
         columns: vec!["set", "cdn", "items", "why", "where"],
         rows: changed.iter().flat_map(|set| rows(set, &context)).collect(),
         notes: notes(plan, same.len() as u64, &context),
         summary: summary::of_plan(plan, &context),
         problems: context.problems,
-    };
-    Report { body, wire }
-}
-
-fn is_worth_a_row(target: &TargetPlan) -> bool {
-    let silent = target.refused + target.held + target.record.len() as u64;
-    !target.is_fresh() || target.hold.is_some() || silent > 0 || !target.departed.is_empty()
+    }
 }
 
 fn rows(set: &SetPlan, context: &Context) -> Vec<Row> {
-    let shown = set.targets.iter().filter(|target| is_worth_a_row(target));
+    let shown = set.targets.iter().filter(|target| !target.is_silent());
     shown
         .map(|target| {
             let key = (set.set.clone(), target.cdn.clone());

@@ -8,6 +8,7 @@
 mod advance;
 mod approval;
 mod bucket;
+mod converged;
 mod departed;
 mod entry;
 mod error;
@@ -40,6 +41,7 @@ mod transfer;
 
 pub use advance::Advance;
 pub use approval::{Approval, Leave};
+pub use converged::Converged;
 pub use error::StateError;
 pub use history::{BatchRecord, Event, HistoryFilter};
 pub use home::Standing;

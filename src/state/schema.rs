@@ -15,7 +15,7 @@ use crate::digest::ALGORITHM;
 pub(super) const APPLICATION: i64 = 0x6672_7368;
 
 /// Raised with every change of the tables; the file's `user_version`.
-pub(super) const FORMAT: i64 = 8;
+pub(super) const FORMAT: i64 = 9;
 
 /// What makes each format the next one, from format 1 on; a new state takes
 /// the same steps.
@@ -27,6 +27,7 @@ pub(super) const STEPS: [&str; (FORMAT - 1).cast_unsigned() as usize] = [
     PUBLICATIONS,
     KEPT_INPUTS,
     ORIGINS,
+    CONVERGED,
 ];
 
 /// From format 2 on: what files held when they were last read.
@@ -138,6 +139,15 @@ CREATE TABLE origin_sight(
     seen_ms INTEGER NOT NULL, sight TEXT NOT NULL, PRIMARY KEY (target_id, key, batch_no)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX origin_sight_batch ON origin_sight(batch_no) WHERE batch_no > 0;
+";
+
+/// From format 9 on: that nothing was left to do as of `serial`, and what was looked
+/// at to tell so.
+const CONVERGED: &str = "
+CREATE TABLE converged(
+    one INTEGER PRIMARY KEY CHECK (one = 1), serial INTEGER NOT NULL, judge BLOB NOT NULL,
+    sets INTEGER NOT NULL, cdns TEXT NOT NULL, paths BLOB NOT NULL, looks BLOB NOT NULL
+) STRICT;
 ";
 
 /// Format 1. Numbers come from AUTOINCREMENT wherever something else may still name a

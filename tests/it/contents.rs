@@ -63,7 +63,11 @@ fn falsify(world: &World, id: &str) {
     let path = world.folder().join(format!("manifests/images/{id}.jpg"));
     let inode = fs::metadata(path).unwrap().ino().cast_signed();
     let sql = "UPDATE file SET digest = zeroblob(32) WHERE inode = ?";
-    assert_eq!(state(world).execute(sql, [inode]).unwrap(), 1);
+    let state = state(world);
+    assert_eq!(state.execute(sql, [inode]).unwrap(), 1);
+    // As with anything that is written to it.
+    let sql = "UPDATE meta SET serial = serial + 1";
+    state.execute(sql, []).unwrap();
 }
 
 fn touch(path: &Path, time: SystemTime) {

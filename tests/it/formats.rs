@@ -9,6 +9,7 @@ use crate::world::{World, items};
 /// Makes a state one of format 2: no inputs are kept, no account is asked, nothing
 /// is looked at or waits for its origin, and nobody knows who asked for what.
 const FORMAT_2: &str = "
+    DROP TABLE converged;
     DROP TABLE publication;
     DROP TABLE kept_inputs;
     DROP TABLE origin_wait;

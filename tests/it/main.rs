@@ -25,6 +25,7 @@ mod choices;
 mod cli;
 mod clocks;
 mod contents;
+mod converged;
 mod daemon;
 mod deploy;
 mod doctor;
