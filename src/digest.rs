@@ -210,7 +210,11 @@ impl fmt::Debug for Entry {
 
 /// Entries in stored form, one after the other.
 pub fn entries_to_bytes(entries: &[Entry]) -> Vec<u8> {
-    entries.iter().flat_map(|entry| entry.to_bytes()).collect()
+    let mut bytes = Vec::with_capacity(entries.len() * Entry::SIZE);
+    for entry in entries {
+        bytes.extend_from_slice(&entry.to_bytes());
+    }
+    bytes
 }
 
 /// The inverse of [`entries_to_bytes`]; `None` where the length is no multiple

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use tokio::task::JoinSet;
 
+use freshen::submit::transport::choose_cryptography;
+
 use crate::child;
 use crate::corpus::Corpus;
 use crate::endpoint::Endpoint;
@@ -35,10 +37,12 @@ pub(crate) fn lines(sizes: &Sizes) -> anyhow::Result<Vec<Line>> {
             let what = format!("{urls} URLs sent, {ms} ms, 16 at once, {what}");
             Line::new(what, Unit::Milliseconds, figure).beside("a bare client", sent.floor_ms)
         };
-        let whole = line("reconcile", sent.freshen.ms).peak(sent.freshen.peak_mib);
+        // The client finds its bodies ready, so what is compared with it begins
+        // with the first call; what planning takes, other rows tell.
+        let calls = line("from the first call to the last", sent.calls_ms);
         let limited = latency == LATENCY;
-        lines.push(if limited { whole.limited(TIMES) } else { whole });
-        lines.push(line("from its first call to its last", sent.calls_ms));
+        lines.push(if limited { calls.limited(TIMES) } else { calls });
+        lines.push(line("the whole reconcile", sent.freshen.ms).peak(sent.freshen.peak_mib));
     }
     Ok(lines)
 }
@@ -133,6 +137,7 @@ pub(crate) fn post(folder: &str, url: &str, concurrency: usize) -> anyhow::Resul
         .worker_threads(2)
         .enable_all()
         .build()?;
+    choose_cryptography();
     let client = reqwest::Client::builder().no_proxy().build()?;
     let start = Instant::now();
     runtime.block_on(async {

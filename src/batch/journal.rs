@@ -1,5 +1,7 @@
 //! The journal's units: a batch, its claims, and how it ended.
 
+use std::sync::Arc;
+
 use crate::digest::{Digest, Entry};
 use crate::plan::recorded::{LedgerId, Refusal, TargetId};
 
@@ -39,7 +41,7 @@ pub struct NewBatch {
     /// Why it exists.
     pub cause: Cause,
     /// In the order they are sent.
-    pub items: Vec<Box<str>>,
+    pub items: Arc<[Box<str>]>,
     /// Each item is in at least one.
     pub claims: Vec<Claim>,
 }

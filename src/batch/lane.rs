@@ -5,6 +5,7 @@
 //! first; every known outcome closes its number.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::journal::{BatchNo, Cause, Close, NewBatch, OpenBatch, Outcome};
 use super::parcel::{Family, Parcel, Ticket};
@@ -239,7 +240,7 @@ impl Lane {
     }
 
     /// The items of a parcel under way, in the order they are sent.
-    pub fn items(&self, ticket: Ticket) -> &[Box<str>] {
+    pub fn items(&self, ticket: Ticket) -> &Arc<[Box<str>]> {
         &self.parcels[&ticket].batch.items
     }
 
@@ -361,7 +362,7 @@ impl Lane {
                     target: self.settings.target,
                     parent: None,
                     cause,
-                    items,
+                    items: items.into(),
                     claims,
                 };
                 let ticket = self.ticket();

@@ -10,6 +10,7 @@ mod parcel;
 pub mod queue;
 pub mod rate;
 mod room;
+pub mod seek;
 pub mod settle;
 pub mod verdict;
 pub mod verify;

@@ -1,6 +1,7 @@
 //! A batch on its way, and how it is taken apart when it is refused.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::journal::{BatchNo, Cause, Claim, NewBatch};
 use super::verdict::Reason;
@@ -66,7 +67,7 @@ impl Parcel {
 
     /// The part with the items at `positions`, a child of this parcel.
     pub(super) fn part(&self, positions: impl Iterator<Item = usize>) -> Self {
-        let items: Vec<Box<str>> = positions
+        let items: Arc<[Box<str>]> = positions
             .map(|position| self.batch.items[position].clone())
             .collect();
         let keys: BTreeSet<Key> = items.iter().map(|item| key(item)).collect();

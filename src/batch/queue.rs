@@ -3,22 +3,21 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use super::journal::Claim;
 use super::rate::Class;
+use super::seek;
 use crate::digest::{Entry, Key};
 use crate::plan::recorded::LedgerId;
 
 /// Where the text of pending items comes from: a cursor into an expansion, so
 /// that nothing holds all URLs at once.
 pub trait ItemSource: Send {
-    /// The next items for which `wanted` holds, about `at_most`; none when
-    /// the source is at its end. An item may come more than once.
-    fn read(
-        &mut self,
-        wanted: &(dyn Fn(Key) -> bool + Sync),
-        at_most: usize,
-    ) -> Vec<(Key, Box<str>)>;
+    /// The next items whose entries are among those of `wanted`, which are
+    /// sorted, about `at_most`, and where each entry is there; none when the
+    /// source is at its end. An item may come more than once.
+    fn read(&mut self, wanted: &Arc<[Entry]>, at_most: usize) -> Vec<(usize, Box<str>)>;
 }
 
 /// What one ledger wants sent.
@@ -27,11 +26,12 @@ pub struct Work {
     ledger: LedgerId,
     class: Class,
     /// Sorted.
-    pending: Vec<Entry>,
+    pending: Arc<[Entry]>,
     is_taken: Vec<bool>,
     left: usize,
     source: Box<dyn ItemSource>,
-    buffer: VecDeque<(Key, Box<str>)>,
+    /// With the positions of their entries.
+    buffer: VecDeque<(usize, Box<str>)>,
 }
 
 impl fmt::Debug for Work {
@@ -49,7 +49,7 @@ impl Work {
         set: &str,
         ledger: LedgerId,
         class: Class,
-        pending: Vec<Entry>,
+        pending: Arc<[Entry]>,
         source: Box<dyn ItemSource>,
     ) -> Self {
         Self {
@@ -64,38 +64,34 @@ impl Work {
         }
     }
 
+    /// Where the entry of `key` is, if it is still wanted.
     fn position(&self, key: Key) -> Option<usize> {
-        let position = self
-            .pending
-            .binary_search_by_key(&key, |entry| entry.key())
-            .ok()?;
+        let position = seek::position(&self.pending, key)?;
         (!self.is_taken[position]).then_some(position)
     }
 
     fn take(&mut self, key: Key) -> Option<Entry> {
-        let position = self.position(key)?;
-        self.is_taken[position] = true;
-        self.left -= 1;
-        Some(self.pending[position])
+        self.position(key).map(|position| self.take_at(position))
     }
 
-    /// The next item that is still wanted.
-    fn next(&mut self, at_most: usize) -> Option<(Key, Box<str>)> {
+    fn take_at(&mut self, position: usize) -> Entry {
+        self.is_taken[position] = true;
+        self.left -= 1;
+        self.pending[position]
+    }
+
+    /// The next item that is still wanted, and where its entry is.
+    fn next(&mut self, at_most: usize) -> Option<(usize, Box<str>)> {
         loop {
-            while let Some((key, item)) = self.buffer.pop_front() {
-                if self.position(key).is_some() {
-                    return Some((key, item));
+            while let Some((position, item)) = self.buffer.pop_front() {
+                if !self.is_taken[position] {
+                    return Some((position, item));
                 }
             }
             if self.left == 0 {
                 return None;
             }
-            let (pending, is_taken) = (&self.pending, &self.is_taken);
-            let wanted = |key: Key| {
-                let found = pending.binary_search_by_key(&key, |entry| entry.key());
-                found.is_ok_and(|position| !is_taken[position])
-            };
-            let found = self.source.read(&wanted, at_most);
+            let found = self.source.read(&self.pending, at_most);
             if found.is_empty() {
                 return None;
             }
@@ -123,7 +119,7 @@ impl Queue {
                 .iter_mut()
                 .filter(|other| other.ledger == work.ledger)
             {
-                for entry in &work.pending {
+                for entry in &*work.pending {
                     planned.take(entry.key());
                 }
             }
@@ -162,19 +158,21 @@ impl Queue {
             .unwrap_or_else(|| shared_keys(&self.works));
         for at in order {
             while items.len() < at_most {
-                let Some((key, item)) = self.works[at].next(at_most) else {
+                let work = &mut self.works[at];
+                let Some((position, item)) = work.next(at_most) else {
                     // The source is at its end: what it did not yield is not there to send.
-                    self.works[at].left = 0;
+                    work.left = 0;
                     break;
                 };
-                let claimants = shared.get(&key).cloned().unwrap_or_else(|| vec![at]);
-                for claimant in claimants {
-                    let work = &mut self.works[claimant];
-                    if let Some(entry) = work.take(key) {
+                items.push(item);
+                let entry = work.take_at(position);
+                claims.entry(work.ledger).or_default().push(entry);
+                for claimant in shared.get(&entry.key()).into_iter().flatten() {
+                    let work = &mut self.works[*claimant];
+                    if let Some(entry) = work.take(entry.key()) {
                         claims.entry(work.ledger).or_default().push(entry);
                     }
                 }
-                items.push(item);
             }
         }
         self.shared = Some(shared);
@@ -218,18 +216,13 @@ impl ListSource {
 }
 
 impl ItemSource for ListSource {
-    fn read(
-        &mut self,
-        wanted: &(dyn Fn(Key) -> bool + Sync),
-        at_most: usize,
-    ) -> Vec<(Key, Box<str>)> {
+    fn read(&mut self, wanted: &Arc<[Entry]>, at_most: usize) -> Vec<(usize, Box<str>)> {
         let mut found = Vec::new();
         while found.len() < at_most
             && let Some((key, item)) = self.0.pop_front()
         {
-            if wanted(key) {
-                found.push((key, item));
-            }
+            let position = seek::position(wanted, key);
+            found.extend(position.map(|position| (position, item)));
         }
         found
     }
@@ -248,6 +241,7 @@ mod tests {
             .collect();
         pending.sort_unstable();
         let source = ListSource::new(items.iter().map(|item| (key(item), (*item).into())));
+        let pending = pending.into();
         Work::new(set, LedgerId(ledger), class, pending, Box::new(source))
     }
 

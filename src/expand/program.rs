@@ -16,6 +16,10 @@ use super::template::Pattern;
 /// URLs that one task of a parallel run is about.
 const CHUNK: u64 = 16 * 1024;
 
+/// Items that [`Expansion::find`] gives back although fewer were asked for: what
+/// was found is not looked for again.
+const KEPT: usize = 4 * CHUNK as usize;
+
 /// Chunks for which [`Expansion::find`] looks ahead at most, per core.
 const MAX_LOOK_AHEAD: usize = 64;
 
@@ -66,9 +70,9 @@ pub(super) struct Class {
 
 /// What [`Expansion::find`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Keys and items, in the order of the expansion.
-    pub items: Vec<(Key, Box<str>)>,
+pub struct Found<W> {
+    /// What they are wanted as and the items, in the order of the expansion.
+    pub items: Vec<(W, Box<str>)>,
     /// Where to go on; `None` at the end.
     pub next: Option<u64>,
 }
@@ -119,15 +123,15 @@ impl Expansion {
     }
 
     /// Looks from `from` (0, or what the call before gave as `next`) for items
-    /// that are `wanted`, until there are `at_most` or somewhat more. An item
-    /// that is declared repeatedly may be found repeatedly.
-    pub fn find(
+    /// that are `wanted` as something, until there are `at_most` or somewhat more.
+    /// An item that is declared repeatedly may be found repeatedly.
+    pub fn find<W: Send>(
         &self,
         wire: &Wire,
         from: u64,
-        wanted: &(dyn Fn(Key) -> bool + Sync),
+        wanted: &(dyn Fn(Key) -> Option<W> + Sync),
         at_most: usize,
-    ) -> Found {
+    ) -> Found<W> {
         let mut items = Vec::new();
         let mut chunks = self.chunks(from as usize..self.rows()).peekable();
         let mut look_ahead = 1;
@@ -146,7 +150,7 @@ impl Expansion {
                 .collect();
             let mut end = start;
             for (chunk_end, hits) in found {
-                if items.len() >= at_most {
+                if items.len() >= at_most.max(KEPT) {
                     break;
                 }
                 items.extend(hits);
@@ -256,18 +260,18 @@ impl Expansion {
         });
     }
 
-    fn find_in(
+    fn find_in<W>(
         &self,
         rows: Range<usize>,
         wire: &Wire,
-        wanted: &(dyn Fn(Key) -> bool + Sync),
-    ) -> Vec<(Key, Box<str>)> {
+        wanted: &(dyn Fn(Key) -> Option<W> + Sync),
+    ) -> Vec<(W, Box<str>)> {
         let mut hits = Vec::new();
         self.visit(rows, |url, _| {
             let item = wire.item(url.as_bytes());
             let key = Key::of(ItemKind::Url, item);
-            if wanted(key) {
-                hits.push((key, Box::from(&url[..item.len()])));
+            if let Some(wanted) = wanted(key) {
+                hits.push((wanted, Box::from(&url[..item.len()])));
             }
         });
         hits

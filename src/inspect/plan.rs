@@ -179,11 +179,12 @@ fn items(
     let Some(cdn) = declared.cdns.get(&target.cdn) else {
         return Vec::new();
     };
+    let wanted = |key| is_sent(key).then_some(key);
     let mut found: BTreeMap<Key, String> = BTreeMap::new();
     for expansion in declared_by.into_iter().chain(left) {
         let mut from = Some(0);
         while let Some(cursor) = from.filter(|_| found.len() < at_most) {
-            let hits = expansion.find(&cdn.wire, cursor, &is_sent, at_most.min(100_000));
+            let hits = expansion.find(&cdn.wire, cursor, &wanted, at_most.min(100_000));
             let hit = |(key, item): (Key, Box<str>)| (key, item.into_string());
             found.extend(hits.items.into_iter().map(hit));
             from = hits.next;

@@ -126,10 +126,11 @@ fn warnings(sets: &[(&DeclaredSet, Expansion)], wire: &Wire, pairs: &Pairs) -> V
 
 /// The URLs of these keys.
 fn spelt(expansion: &Expansion, wire: &Wire, keys: &BTreeSet<Key>) -> BTreeMap<Key, String> {
+    let wanted = |key| keys.contains(&key).then_some(key);
     let mut urls = BTreeMap::new();
     let mut from = Some(0);
     while let Some(cursor) = from.filter(|_| urls.len() < keys.len()) {
-        let found = expansion.find(wire, cursor, &|key| keys.contains(&key), keys.len());
+        let found = expansion.find(wire, cursor, &wanted, keys.len());
         urls.extend(
             found
                 .items

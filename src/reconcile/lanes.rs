@@ -2,7 +2,9 @@
 //! be sent now.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::Error;
 use super::planning::Planned;
@@ -13,9 +15,10 @@ use crate::batch::lane::{Lane, Settings};
 use crate::batch::origin::AtOrigin;
 use crate::batch::queue::{ItemSource, ListSource, Work};
 use crate::batch::rate::{Budget, Class};
+use crate::batch::seek;
 use crate::declare::Cdn;
-use crate::digest::{Digest, Entry, Key};
-use crate::expand::Expansion;
+use crate::digest::{Digest, Entry};
+use crate::expand::{Expansion, Found};
 use crate::plan::recorded::{LedgerId, TargetId};
 use crate::plan::{SetPlan, TargetPlan};
 use crate::state::{Approval, Begin, Keep};
@@ -236,7 +239,7 @@ fn load(
             Some(expansion) => Box::new(ExpansionSource::new(expansion, &cdn.wire)),
             None => Box::new(adhoc(planned, entries)),
         };
-        lane.add(Work::new(&set.set, ledger, class, entries.to_vec(), source));
+        lane.add(Work::new(&set.set, ledger, class, entries.into(), source));
     }
 }
 
@@ -254,34 +257,57 @@ fn at_origin(cdn: &Cdn) -> Option<AtOrigin> {
     })
 }
 
-/// A cursor into a set's expansion: URLs come into being batch by batch.
+/// A cursor into a set's expansion: URLs come into being batch by batch, the next
+/// ones while those before them are sent.
 #[derive(Debug)]
-pub(super) struct ExpansionSource {
+struct ExpansionSource {
     expansion: Arc<Expansion>,
     wire: Wire,
     next: Option<u64>,
+    /// What is found from `next` on, once that has been looked for.
+    ahead: Option<Receiver<Found<usize>>>,
 }
 
 impl ExpansionSource {
-    pub(super) fn new(expansion: &Arc<Expansion>, wire: &Wire) -> Self {
+    fn new(expansion: &Arc<Expansion>, wire: &Wire) -> Self {
         Self {
             expansion: Arc::clone(expansion),
             wire: wire.clone(),
             next: Some(0),
+            ahead: None,
         }
+    }
+
+    /// Has what follows looked for on another thread.
+    fn look_ahead(&mut self, wanted: &Arc<[Entry]>, at_most: usize) {
+        let Some(from) = self.next else { return };
+        let (found, ahead) = sync_channel(1);
+        let (expansion, wire) = (Arc::clone(&self.expansion), self.wire.clone());
+        let wanted = Arc::clone(wanted);
+        rayon::spawn(move || {
+            let wanted = |key| seek::position(&wanted, key);
+            let find = || expansion.find(&wire, from, &wanted, at_most);
+            // A defect of ours shows where this is waited for, instead of ending the
+            // process; and whoever waited may be gone.
+            if let Ok(ahead) = catch_unwind(AssertUnwindSafe(find)) {
+                _ = found.send(ahead);
+            }
+        });
+        self.ahead = Some(ahead);
     }
 }
 
 impl ItemSource for ExpansionSource {
-    fn read(
-        &mut self,
-        wanted: &(dyn Fn(Key) -> bool + Sync),
-        at_most: usize,
-    ) -> Vec<(Key, Box<str>)> {
+    fn read(&mut self, wanted: &Arc<[Entry]>, at_most: usize) -> Vec<(usize, Box<str>)> {
         while let Some(from) = self.next {
-            let found = self.expansion.find(&self.wire, from, wanted, at_most);
+            let ahead = self.ahead.take().and_then(|ahead| ahead.recv().ok());
+            let found = ahead.unwrap_or_else(|| {
+                let wanted = |key| seek::position(wanted, key);
+                self.expansion.find(&self.wire, from, &wanted, at_most)
+            });
             self.next = found.next;
             if !found.items.is_empty() {
+                self.look_ahead(wanted, at_most);
                 return found.items;
             }
         }

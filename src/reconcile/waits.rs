@@ -1,11 +1,9 @@
 //! Revisions that wait for their origin: what is recorded of them with a plan.
 
 use super::Error;
-use super::lanes::ExpansionSource;
 use super::planning::Planned;
 use super::run::Run;
 use crate::batch::origin::{SAMPLE, Sampled, choose};
-use crate::batch::queue::ItemSource as _;
 use crate::declare::Cdn;
 use crate::digest::{Entry, Key};
 use crate::plan::recorded::{LedgerId, OriginWait};
@@ -93,15 +91,13 @@ impl Run<'_> {
         let keys = entries.iter().map(|entry| entry.key());
         let mut keys = choose(keys, sample_size(cdn), &known);
         keys.sort_unstable();
-        let mut source = ExpansionSource::new(expansion, &cdn.wire);
         let mut sample = Vec::new();
-        while !keys.is_empty() {
-            let wanted = |key: Key| keys.binary_search(&key).is_ok();
-            let found = source.read(&wanted, keys.len());
-            if found.is_empty() {
-                break;
-            }
-            for (key, item) in found {
+        let mut from = Some(0);
+        while let Some(cursor) = from.filter(|_| !keys.is_empty()) {
+            let wanted = |key: Key| keys.binary_search(&key).is_ok().then_some(key);
+            let found = expansion.find(&cdn.wire, cursor, &wanted, keys.len());
+            from = found.next;
+            for (key, item) in found.items {
                 if let Ok(at) = keys.binary_search(&key) {
                     keys.remove(at);
                     let before = self.store.shown_at_last_purge(target, key)?;

@@ -1,5 +1,7 @@
 //! Sorted entries: sealing them into blobs, and editing them by merging.
 
+use rayon::prelude::*;
+
 use crate::digest::{Digest, Entry, Key};
 
 /// More entries than this in a bucket, on average, and buckets are split.
@@ -126,7 +128,7 @@ fn forget(entries: &mut Vec<Entry>, keys: &[Key]) {
 
 /// Leaves one entry for each key, the last one of `entries`, in order.
 pub(super) fn last_of_each(mut entries: Vec<Entry>) -> Vec<Entry> {
-    entries.sort_by_key(|entry| entry.key());
+    entries.par_sort_by_key(|entry| entry.key());
     entries.reverse();
     entries.dedup_by_key(|entry| entry.key());
     entries.reverse();

@@ -237,7 +237,7 @@ mod tests {
             target,
             parent: None,
             cause: Cause::Plan,
-            items: vec!["a".into()],
+            items: ["a".into()].into(),
             claims: vec![Claim {
                 ledger: LedgerId(1),
                 entries: vec![Entry::new(key, Mark::of(&[Some("1")]))],

@@ -311,7 +311,7 @@ fn read_open(conn: &Connection, lineage: &str, row: &Row) -> Result<OpenBatch> {
             target,
             parent: row.get::<_, Option<i64>>(3)?.map(BatchNo),
             cause: read_cause(no, &row.get::<_, String>(4)?)?,
-            items,
+            items: items.into(),
             claims: read_claims(conn, BatchNo(no))?,
         },
         is_sent: attempts > 0,

@@ -224,6 +224,9 @@ fn tune(conn: &Connection) -> Result<()> {
     conn.pragma_update(None, "cell_size_check", true)?;
     conn.pragma_update(None, "cache_size", -32 * 1024)?;
     conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    // Pages of a log of 32 MiB: most are written again and again while batches are
+    // opened and closed, and need to be copied into the file but once.
+    conn.pragma_update(None, "wal_autocheckpoint", 4_096)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

@@ -32,6 +32,10 @@ use crate::state::{StateError, Step, Store};
 /// How often requests of other processes are looked for.
 pub(super) const INBOX_MS: i64 = 500;
 
+/// Batches of a lane that are opened in one transaction, at most: the first of
+/// them are on their way while the next are cut.
+const OPENED_AT_ONCE: usize = 4;
+
 /// Drives lanes.
 #[derive(Debug)]
 pub struct Submitter {
@@ -244,7 +248,7 @@ impl Submitter {
         Ok([wake_ms, look_ms, origin_ms].into_iter().flatten().min())
     }
 
-    /// Everything that a lane sends now; when to ask it again.
+    /// What a lane sends next; when to ask it again.
     fn ask_lane(
         &mut self,
         at: usize,
@@ -253,7 +257,7 @@ impl Submitter {
     ) -> Option<i64> {
         let outbound = &mut self.outbound[at];
         let target = outbound.target;
-        loop {
+        for _ in 0..OPENED_AT_ONCE {
             match outbound.lane.next(now_ms) {
                 Next::LookUp => departing.push((target, Errand::LookUp)),
                 Next::Open(ticket, batch) => {
@@ -269,6 +273,7 @@ impl Submitter {
                 Next::Busy | Next::Done => return None,
             }
         }
+        Some(now_ms)
     }
 
     /// One durable transaction: what ended, what begins, what it cost.

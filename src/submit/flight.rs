@@ -42,11 +42,11 @@ impl Submitter {
             return;
         };
         let (items, id) = match errand {
-            Errand::LookUp => (Vec::new(), None),
+            Errand::LookUp => (Arc::default(), None),
             Errand::Batch(ticket) | Errand::Replay(ticket, _) => {
                 let no = outbound.lane.number(ticket);
                 let id = no.and_then(|no| self.ids.get(&no));
-                (outbound.lane.items(ticket).to_vec(), id.copied())
+                (Arc::clone(outbound.lane.items(ticket)), id.copied())
             }
         };
         let id = id.unwrap_or(Digest([0; 32]));

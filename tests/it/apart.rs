@@ -249,7 +249,7 @@ fn defective(store: &mut Store) -> Outbound {
         "set",
         ledger,
         Class::Planned,
-        vec![entry],
+        [entry].into(),
         source,
     ));
     Outbound {

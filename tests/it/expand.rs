@@ -192,7 +192,8 @@ fn a_search_in_several_steps_finds_exactly_what_is_wanted() {
     for at_most in [1, 700, 1_000_000] {
         let (mut found, mut cursor, mut steps) = (Vec::new(), Some(0), 0);
         while let Some(from) = cursor {
-            let step = expansion.find(wire, from, &is_wanted, at_most);
+            let wanted = |key| is_wanted(key).then_some(key);
+            let step = expansion.find(wire, from, &wanted, at_most);
             assert!(step.next.is_none_or(|next| next > from), "it gets on");
             assert!(
                 step.next.is_none() || step.items.len() >= at_most,
