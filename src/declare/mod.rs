@@ -145,6 +145,12 @@ impl DeclaredSet {
         self.is_stale
     }
 
+    /// Bytes of the files that it takes its assets from.
+    pub fn file_bytes(&self) -> usize {
+        let files = self.files.iter().flatten();
+        files.map(|file| file.bytes.len()).sum()
+    }
+
     /// Reads the set's files and compiles it; nothing of that is kept.
     pub fn expand(&self) -> Compiled {
         self.compile(&self.manifest.spec, self.contents.as_ref())

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Planner, Ready, recorded_as};
+use super::ahead::Ready;
+use super::{Planner, recorded_as};
 use crate::declare::{Cdn, DeclaredSet};
 use crate::digest::{Digest, Key};
 use crate::expand::{Expansion, Kept};

@@ -2,6 +2,7 @@
 //! same for `plan`, `reconcile` and everything that shows either.
 
 mod adhoc;
+mod ahead;
 mod compare;
 mod elsewhere;
 mod keeping;
@@ -18,13 +19,14 @@ use std::sync::Arc;
 use super::asks::ADHOC;
 use crate::declare::{Cdn, Declared, DeclaredSet};
 use crate::digest::{Digest, Entry, Key};
-use crate::expand::{Compiled, Expansion};
+use crate::expand::Expansion;
 use crate::manifest::{OnRemove, Problem};
 use crate::plan::policy;
 use crate::plan::recorded::{RecordedSet, SetId};
 use crate::plan::{self, Bootstrap, Plan, SetPlan, TargetPlan};
 use crate::state::{Keep, KeptInputs, Records, Request, StateError, Suspension, TargetRecord};
 use crate::wire::Wire;
+use ahead::Ready;
 use compare::{Terms, Wanted};
 use leaving::Leaving;
 use suspended::former_names;
@@ -138,23 +140,6 @@ struct Planner<'a> {
     planned: Planned,
 }
 
-/// A set, expanded.
-struct Ready {
-    expansion: Option<Arc<Expansion>>,
-    problems: Vec<Problem>,
-    partial: bool,
-}
-
-impl Ready {
-    fn new(compiled: Compiled) -> Self {
-        Self {
-            expansion: compiled.expansion.map(Arc::new),
-            problems: compiled.problems,
-            partial: compiled.partial,
-        }
-    }
-}
-
 impl<'a> Planner<'a> {
     fn new(
         declared: &'a Declared,
@@ -207,8 +192,17 @@ impl<'a> Planner<'a> {
         let (known, new): (Vec<_>, Vec<_>) = wanted
             .into_iter()
             .partition(|set| self.is_known(set, recorded_as(set, declared, &sets)));
+        let mut changed = Vec::new();
         for set in known.into_iter().chain(new) {
-            self.plan_set(set, recorded_as(set, declared, &sets))?;
+            if !self.is_as_before(set, recorded_as(set, declared, &sets)) {
+                changed.push(set);
+            }
+        }
+        for group in Self::groups(&changed) {
+            self.expand_ahead(group);
+            for set in group {
+                self.plan_set(set, recorded_as(set, declared, &sets))?;
+            }
         }
         self.plan_vanished()?;
         let planned = &mut self.planned;
@@ -233,21 +227,28 @@ impl<'a> Planner<'a> {
             .all(|(_, cdn)| is_known_at(cdn) == Some(true))
     }
 
+    /// Plans a set that need not be looked into; whether it is one.
+    fn is_as_before(&mut self, set: &'a DeclaredSet, recorded: Option<&RecordedSet>) -> bool {
+        if set.is_stale() {
+            self.planned.partial.insert(set.name.clone());
+        }
+        let unchanged = recorded.and_then(|recorded| self.unchanged(set, recorded));
+        let is_unchanged = unchanged.is_some();
+        if is_unchanged {
+            self.planned.unchanged.insert(set.name.clone());
+        }
+        self.planned.plan.sets.extend(unchanged);
+        is_unchanged
+    }
+
     fn plan_set(
         &mut self,
         set: &'a DeclaredSet,
         recorded: Option<&RecordedSet>,
     ) -> Result<(), StateError> {
-        if set.is_stale() {
-            self.planned.partial.insert(set.name.clone());
-        }
-        if let Some(unchanged) = recorded.and_then(|recorded| self.unchanged(set, recorded)) {
-            self.planned.unchanged.insert(set.name.clone());
-            self.planned.plan.sets.push(unchanged);
-            return Ok(());
-        }
         let ready = self.ready.remove(&set.name);
-        let ready = ready.unwrap_or_else(|| Ready::new(set.expand()));
+        let mut ready = ready.unwrap_or_else(|| Ready::new(set.expand()));
+        let desired = ready.desired(&self.wires(set));
         self.problems.insert(set.name.clone(), ready.problems);
         let Some(expansion) = ready.expansion else {
             self.planned.failed.insert(set.name.clone());
@@ -257,10 +258,8 @@ impl<'a> Planner<'a> {
             self.planned.partial.insert(set.name.clone());
         }
         let mut wanted = Vec::new();
-        for (tier, cdn) in self.tiers(set) {
+        for ((tier, cdn), (entries, digest)) in self.tiers(set).zip(desired) {
             let ledger = recorded.and_then(|recorded| recorded.ledgers.get(cdn.provider.target()));
-            let entries = expansion.entries(&cdn.wire);
-            let digest = Digest::of_entries(&entries);
             wanted.push(Wanted {
                 cdn,
                 tier,
