@@ -192,7 +192,7 @@ impl Meter {
         let own_ms = self.bucket.period_ms;
         let stored = |name: &String, arrival_us: &i64| {
             let period_ms = self.unit.period_ms(name)?;
-            let distance = (period_ms as f64 / own_ms as f64).ln().abs();
+            let distance = period_ms.max(own_ms) as f64 / period_ms.min(own_ms) as f64;
             Some((*name != self.name, distance, period_ms, *arrival_us))
         };
         let nearest = arrivals

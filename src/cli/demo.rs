@@ -15,6 +15,7 @@ use super::output::{self, Output};
 use super::{plan, reconcile};
 use crate::report::number::counted;
 use crate::sandbox::{Options, Sandbox};
+use crate::submit::transport::choose_cryptography;
 
 /// The manifests of `examples/quickstart`.
 const MANIFESTS: &[(&str, &str)] = &[
@@ -167,6 +168,7 @@ impl Visitor {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        choose_cryptography();
         let client = reqwest::Client::builder().no_proxy().build()?;
         Ok(Self {
             runtime,

@@ -163,7 +163,11 @@ impl<'s> Builder<'s> {
             ..open.span
         };
         let value = match open.content {
-            Content::Items(items) => Value::Sequence(items),
+            Content::Items(mut items) => {
+                // A daemon keeps them for as long as nothing changes.
+                items.shrink_to_fit();
+                Value::Sequence(items)
+            }
             Content::Pairs(pairs, _) => Value::Mapping(self.distinct(pairs)),
         };
         self.put(open.anchor, Node { value, span })

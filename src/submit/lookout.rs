@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::transport::{Fault, SetUpError, is_loopback};
+use super::transport::{Fault, SetUpError, choose_cryptography, is_loopback};
 use crate::batch::verify::Sight;
 use crate::digest::Digest;
 
@@ -52,6 +52,7 @@ pub struct Lookout {
 impl Lookout {
     /// A lookout; proxies are taken from the environment as `curl` does.
     pub fn new() -> Result<Self, SetUpError> {
+        choose_cryptography();
         let builder = || {
             Client::builder()
                 .user_agent(concat!("freshen/", env!("CARGO_PKG_VERSION")))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use freshen::provider::{Answer, Call, Facts, Verdict};
 use freshen::sandbox::{Account, Failure, Faults, Keyed, Options, Sandbox, operations};
-use freshen::submit::transport::{Fault, FaultKind, Patience, Transport};
+use freshen::submit::transport::{Fault, FaultKind, Patience, Transport, choose_cryptography};
 
 use crate::aloud::say;
 use crate::ips::{ask, call, credentials, look_ups, provider, queries, reference, told, validate};
@@ -59,6 +59,7 @@ pub(crate) fn visit(sandbox: &Sandbox, target: &str) -> (String, bool) {
         .build()
         .unwrap();
     runtime.block_on(async {
+        choose_cryptography();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let url = format!("{}{target}", sandbox.url());
         let response = client.get(url).send().await.unwrap();
