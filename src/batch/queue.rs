@@ -16,7 +16,8 @@ use crate::plan::recorded::LedgerId;
 pub trait ItemSource: Send {
     /// The next items whose entries are among those of `wanted`, which are
     /// sorted, about `at_most`, and where each entry is there; none when the
-    /// source is at its end. An item may come more than once.
+    /// source is at its end. An item may come more than once. All calls want the
+    /// same, so that a source may look ahead.
     fn read(&mut self, wanted: &Arc<[Entry]>, at_most: usize) -> Vec<(usize, Box<str>)>;
 }
 

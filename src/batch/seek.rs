@@ -38,9 +38,11 @@ fn guess(sorted: &[Entry], key: Key) -> Option<usize> {
     let length = i64::try_from(sorted.len())
         .ok()
         .filter(|length| *length > 0)?;
-    // 63 bits hold 32 of a key times any number of entries that fit into memory.
     let leading = |key: Key| i64::from(key.bucket(u32::BITS));
-    let places = |distance: i64| (distance * length) >> u32::BITS;
+    let places = |distance: i64| {
+        let product = i128::from(distance) * i128::from(length);
+        (product >> u32::BITS) as i64
+    };
     let at = |place: i64| place.clamp(0, length - 1).unsigned_abs() as usize;
     let first = places(leading(key));
     let missed = leading(key) - leading(sorted[at(first)].key());

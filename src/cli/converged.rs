@@ -35,6 +35,12 @@ pub(super) fn note(
         sets: declared.sets.len() as u64,
         cdns: outcome.targets.keys().cloned().collect(),
     };
+    if store
+        .converged()
+        .is_ok_and(|known| known.as_ref() == Some(&converged))
+    {
+        return;
+    }
     if let Err(error) = store.converge(&converged) {
         let error = anyhow::Error::from(error);
         output::warning(&format!(

@@ -25,8 +25,8 @@ use crate::submit::engine::Submitter;
 use crate::submit::leap;
 use crate::submit::stop::Stop;
 
-/// How often requests of other processes are looked for.
-const TICK_MS: i64 = 500;
+/// How often requests of other processes are looked for while there is nothing to do.
+const TICK_MS: i64 = 1_000;
 
 /// How a daemon runs.
 #[derive(Clone, Debug)]

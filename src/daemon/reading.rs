@@ -78,21 +78,23 @@ pub(super) fn read(
         });
     }
     index.begin(now_ms);
-    let mut reading = load::scan_with(index, &options.manifests, |tree| {
+    let (mut reading, seen) = load::scan_with(index, &options.manifests, |tree| {
         let same = known.iter().find(|content| {
             content.declared.is_answered_as(&options.known) && tree.holds(&content.contents)
         });
-        if let Some(content) = same {
-            *content.seen() = Seen::by(tree, &content.contents);
-        }
+        let seen = same.map(|content| Seen::by(tree, &content.contents));
         let content = same.map_or_else(|| content_of(tree, options), Arc::clone);
-        Reading {
+        let reading = Reading {
             is_new: same.is_none(),
             visited: tree.visited(&content.contents),
             content,
             hashed: 0,
-        }
+        };
+        (reading, seen)
     })?;
+    if let Some(seen) = seen {
+        *reading.content.seen() = seen;
+    }
     reading.hashed = index.files_read();
     // Sets that are broken now will want the files that they had before.
     if !reading.content.declared.is_frozen() {

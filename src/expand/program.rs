@@ -123,7 +123,8 @@ impl Expansion {
     }
 
     /// Looks from `from` (0, or what the call before gave as `next`) for items
-    /// that are `wanted` as something, until there are `at_most` or somewhat more.
+    /// that are `wanted` as something, until there are `at_most`; up to some ten
+    /// thousand more are found at a time.
     /// An item that is declared repeatedly may be found repeatedly.
     pub fn find<W: Send>(
         &self,

@@ -336,7 +336,7 @@ impl Store for Snapshot {
         self.read_object(self.file(path)?, digest)
     }
 
-    fn looked_at(&self) -> Option<Vec<(String, Look)>> {
+    fn looked_at(&self, _at_most: usize) -> Option<Vec<(String, Look)>> {
         None
     }
 

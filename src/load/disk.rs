@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cap_std::ambient_authority;
@@ -29,6 +30,9 @@ pub(super) struct Disk {
     root: Dir,
     /// How each path looked.
     looks: Mutex<HashMap<String, Look>>,
+    /// Something went into this scan that no look tells of: what could not be read
+    /// may come to be readable and look the same.
+    is_blind: AtomicBool,
     index: Arc<Index>,
 }
 
@@ -40,6 +44,7 @@ impl Disk {
             path: path.to_owned(),
             root,
             looks: Mutex::default(),
+            is_blind: AtomicBool::new(false),
             index: Arc::clone(index),
         };
         disk.remember("", &disk.root.dir_metadata()?);
@@ -51,7 +56,8 @@ impl Disk {
     }
 
     fn note(&self, path: &str, stamp: Option<Stamp>) {
-        let is_settled = stamp.is_none_or(|stamp| self.index.is_settled(&stamp));
+        let tells = |stamp: Stamp| stamp.tells_images_apart() && self.index.is_settled(&stamp);
+        let is_settled = stamp.is_none_or(tells);
         let held = if is_settled {
             Held::AsItLooks
         } else {
@@ -65,10 +71,25 @@ impl Disk {
     /// Notes what something holds that may change without looking otherwise.
     fn note_held(&self, path: &str, held: impl FnOnce() -> Held) {
         if let Some(look) = self.looks().get_mut(path)
-            && look.held == Held::Unknown
+            && look.held != Held::AsItLooks
         {
-            look.held = held();
+            let held = held();
+            if look.held != Held::Unknown && look.held != held {
+                self.is_blind.store(true, Ordering::Relaxed);
+            }
+            look.held = held;
         }
+    }
+
+    /// Notes that a path could not be read, unless nothing was there and that is
+    /// noted as how it looked.
+    fn told<T>(&self, result: Result<T, ReadProblem>, is_noted: bool) -> Result<T, ReadProblem> {
+        if let Err(problem) = &result
+            && !(is_noted && *problem == ReadProblem::Missing)
+        {
+            self.is_blind.store(true, Ordering::Relaxed);
+        }
+        result
     }
 
     fn looks(&self) -> MutexGuard<'_, HashMap<String, Look>> {
@@ -104,15 +125,7 @@ impl Disk {
         Ok((file, Stamp::from(&metadata)))
     }
 
-    fn is_same_root(&self) -> bool {
-        let now = Dir::open_ambient_dir(&self.path, ambient_authority());
-        let identity = |dir: &Dir| dir.dir_metadata().map(|it| (it.dev(), it.ino())).ok();
-        now.is_ok_and(|now| identity(&now) == identity(&self.root))
-    }
-}
-
-impl Store for Disk {
-    fn list(&self, folder: &str) -> Result<Vec<Listed>, ReadProblem> {
+    fn list_folder(&self, folder: &str) -> Result<Vec<Listed>, ReadProblem> {
         let entries = self.root.read_dir(inside(folder))?;
         let listed = entries.map(|entry| {
             let entry = entry?;
@@ -129,33 +142,23 @@ impl Store for Disk {
         Ok(listed)
     }
 
-    fn look(&self, path: &str) -> Result<Seen, ReadProblem> {
-        let metadata = self.root.metadata(inside(path))?;
-        self.remember(path, &metadata);
-        Ok(Seen {
-            kind: kind_of(metadata.file_type()),
-            identity: (metadata.dev(), metadata.ino()),
-        })
-    }
-
-    fn read(&self, path: &str, cap: u64) -> Result<Vec<u8>, ReadProblem> {
+    fn read_file(&self, path: &str, cap: u64) -> Result<Vec<u8>, ReadProblem> {
         let (file, stamp) = self.open_file(path, cap)?;
         let mut bytes = Vec::with_capacity(stamp.size as usize);
         file.take(cap + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > cap {
             return Err(ReadProblem::TooLarge { cap });
         }
-        self.note_held(path, || Held::Bytes(Digest::of(&bytes)));
         Ok(bytes)
     }
 
-    fn digest(&self, path: &str, cap: u64) -> Result<Digest, ReadProblem> {
+    fn digest_file(&self, path: &str, cap: u64) -> Result<Digest, ReadProblem> {
         let (file, _) = self.open_file(path, cap)?;
         // Whatever grows beyond the cap meanwhile has changed, which starts the scan again.
         Ok(Digest::of_reader(file.take(cap))?)
     }
 
-    fn content(&self, path: &str) -> Result<Digest, ReadProblem> {
+    fn digest_content(&self, path: &str) -> Result<Digest, ReadProblem> {
         let metadata = self.root.metadata(inside(path));
         let metadata = metadata.map_err(|error| self.missing(path, error))?;
         if !metadata.is_file() {
@@ -171,8 +174,53 @@ impl Store for Disk {
         Ok(digest)
     }
 
-    fn looked_at(&self) -> Option<Vec<(String, Look)>> {
+    fn is_same_root(&self) -> bool {
+        let now = Dir::open_ambient_dir(&self.path, ambient_authority());
+        let identity = |dir: &Dir| dir.dir_metadata().map(|it| (it.dev(), it.ino())).ok();
+        now.is_ok_and(|now| identity(&now) == identity(&self.root))
+    }
+}
+
+impl Store for Disk {
+    fn list(&self, folder: &str) -> Result<Vec<Listed>, ReadProblem> {
+        self.told(self.list_folder(folder), false)
+    }
+
+    fn look(&self, path: &str) -> Result<Seen, ReadProblem> {
+        // Nothing is noted where a link leads nowhere.
+        let metadata = self.root.metadata(inside(path)).map_err(ReadProblem::from);
+        let metadata = self.told(metadata, false)?;
+        self.remember(path, &metadata);
+        Ok(Seen {
+            kind: kind_of(metadata.file_type()),
+            identity: (metadata.dev(), metadata.ino()),
+        })
+    }
+
+    fn read(&self, path: &str, cap: u64) -> Result<Vec<u8>, ReadProblem> {
+        let bytes = self.told(self.read_file(path, cap), true)?;
+        self.note_held(path, || Held::Bytes(Digest::of(&bytes)));
+        Ok(bytes)
+    }
+
+    fn digest(&self, path: &str, cap: u64) -> Result<Digest, ReadProblem> {
+        let digest = self.told(self.digest_file(path, cap), true)?;
+        self.note_held(path, || Held::Bytes(digest));
+        Ok(digest)
+    }
+
+    fn content(&self, path: &str) -> Result<Digest, ReadProblem> {
+        let digest = self.told(self.digest_content(path), true)?;
+        // What git LFS keeps elsewhere is told by no bytes here.
+        self.note_held(path, || Held::Unknown);
+        Ok(digest)
+    }
+
+    fn looked_at(&self, at_most: usize) -> Option<Vec<(String, Look)>> {
         let looks = self.looks();
+        if self.is_blind.load(Ordering::Relaxed) || looks.len() > at_most {
+            return None;
+        }
         let looks = looks.iter().map(|(path, look)| (path.clone(), *look));
         Some(looks.collect())
     }

@@ -6,6 +6,7 @@
 )]
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,9 @@ use super::stamp::Stamp;
 use super::store::Kind;
 use super::tree::PathInRoot;
 use crate::digest::Digest;
+
+/// So many paths are looked at by one thread.
+const FEW: usize = 2_048;
 
 /// How a path looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +56,16 @@ impl Looks {
     /// its looks alone from then on.
     pub fn are_still(&mut self, roots: &[PathBuf], now_ms: i64) -> bool {
         let Self(looks) = self;
-        looks.par_iter_mut().all(|((root, path), look)| {
+        let is_still = |((root, path), look): &mut (PathInRoot, Look)| {
             let path = roots.get(*root).map(|root| root.join(path));
             path.is_some_and(|path| look.is_still(&path, now_ms))
-        })
+        };
+        // A daemon at rest does not wake other threads for what takes a millisecond.
+        if looks.len() <= FEW {
+            looks.iter_mut().all(is_still)
+        } else {
+            looks.par_iter_mut().all(is_still)
+        }
     }
 
     /// What tells another process the same; `None` where looks do not.
@@ -74,7 +84,8 @@ impl Look {
         let found = std::fs::metadata(path).ok();
         let is_alike = found.map(|found| Stamp::from(&found)) == self.stamp;
         let is_same = is_alike && self.held.is_still(path);
-        if is_same && self.stamp.is_some_and(|stamp| stamp.is_settled(now_ms)) {
+        let is_old = |stamp: Stamp| stamp.tells_images_apart() && stamp.is_settled(now_ms);
+        if is_same && self.stamp.is_some_and(is_old) {
             self.held = Held::AsItLooks;
         }
         is_same
@@ -86,7 +97,8 @@ impl Held {
         match self {
             Self::AsItLooks => true,
             Self::Bytes(before) => {
-                std::fs::read(path).is_ok_and(|bytes| Digest::of(&bytes) == before)
+                let now = File::open(path).and_then(Digest::of_reader);
+                now.is_ok_and(|now| now == before)
             }
             Self::List(before) => list(path).is_ok_and(|entries| digest_of_list(entries) == before),
             Self::Unknown => false,

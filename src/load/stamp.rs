@@ -28,6 +28,13 @@ impl Stamp {
         bytes
     }
 
+    /// Whether it tells files apart that held its place one after the other. An image
+    /// that is made to be reproducible gives all of its files one time, of whole
+    /// seconds: there, another content may look alike.
+    pub(super) fn tells_images_apart(&self) -> bool {
+        self.changed.1 != 0
+    }
+
     /// The later of its times, in milliseconds since the epoch.
     fn newest_ms(&self) -> i64 {
         let (seconds, nanos) = self.modified.max(self.changed);

@@ -28,9 +28,9 @@ pub(super) trait Store: Send + Sync {
     /// does not matter (see [`super::content`]).
     fn content(&self, path: &str) -> Result<Digest, ReadProblem>;
 
-    /// Every path that was looked at, and how it looked; `None` where looks tell
-    /// nothing.
-    fn looked_at(&self) -> Option<Vec<(String, Look)>>;
+    /// Every path that was looked at, and how it looked; `None` where looks do not
+    /// tell all, or there are more than `at_most`.
+    fn looked_at(&self, at_most: usize) -> Option<Vec<(String, Look)>>;
 
     /// Whether everything that was looked at is still as it was.
     fn is_unchanged(&self) -> bool;
@@ -43,7 +43,7 @@ pub(super) struct Listed {
 }
 
 /// What an entry is, without following it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
     Folder,

@@ -39,7 +39,6 @@ pub struct Tree {
     visited: Visited,
     stores: Vec<Option<Box<dyn Store>>>,
     is_disturbed: bool,
-    has_dead_links: bool,
     named: Mutex<HashMap<PathInRoot, Remembered>>,
     hashed: Mutex<HashMap<PathInRoot, HashedOnly>>,
 }
@@ -89,7 +88,6 @@ impl Tree {
             visited: Visited::default(),
             stores: Vec::new(),
             is_disturbed: false,
-            has_dead_links: false,
             named: Mutex::default(),
             hashed: Mutex::default(),
         };
@@ -179,23 +177,13 @@ impl Tree {
     pub fn looks(&self) -> Option<Looks> {
         let mut all = Vec::new();
         for (root, store) in self.stores.iter().enumerate() {
-            let looks = store.as_ref()?.looked_at()?.into_iter();
+            let looks = store
+                .as_ref()?
+                .looked_at(MAX_LOOKS - all.len())?
+                .into_iter();
             all.extend(looks.map(|(path, look)| ((root, path), look)));
         }
-        let is_told = self.is_all_looked_at() && all.len() <= MAX_LOOKS;
-        is_told.then(|| Looks::new(all))
-    }
-
-    /// Whether all that this scan rests on shows in how something looked: what
-    /// could not be read may come to be readable and look the same.
-    fn is_all_looked_at(&self) -> bool {
-        let is_shown = |problem: &ReadProblem| *problem == ReadProblem::Missing;
-        let named = self.named();
-        let mut named = named.values().filter_map(|file| file.as_ref().err());
-        let hashed = lock(&self.hashed);
-        let mut hashed = hashed.values().filter_map(|file| file.found.as_ref().err());
-        let is_read = self.problems.is_empty() && !self.has_dead_links;
-        is_read && named.all(is_shown) && hashed.all(is_shown)
+        Some(Looks::new(all))
     }
 
     /// Whether everything that was read is still as it was.
@@ -268,7 +256,6 @@ impl Tree {
         self.problems.extend(listing.problems);
         self.unreadable_files |= listing.is_incomplete;
         self.is_disturbed |= listing.is_disturbed;
-        self.has_dead_links |= listing.has_dead_links;
         let here = |paths: Vec<String>| paths.into_iter().map(move |path| (index, path));
         self.visited.folders.extend(here(listing.folders));
         self.visited.links.extend(here(listing.links));

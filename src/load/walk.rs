@@ -30,9 +30,6 @@ pub(super) struct Listing {
     pub(super) is_incomplete: bool,
     /// Something vanished between being listed and being looked at.
     pub(super) is_disturbed: bool,
-    /// A link led nowhere: where it leads to later shows in nothing that was
-    /// looked at.
-    pub(super) has_dead_links: bool,
 }
 
 /// Walks a root; `name` is what people call it.
@@ -140,9 +137,7 @@ impl Walk<'_> {
     fn follow(&mut self, link: &Link) {
         self.listing.links.push(link.path.clone());
         let is_manifest = has_manifest_ending(OsStr::new(&link.path));
-        let seen = self.store.look(&link.path);
-        self.listing.has_dead_links |= seen.is_err();
-        let seen = match seen {
+        let seen = match self.store.look(&link.path) {
             Ok(seen) => seen,
             // What does not look like a manifest may point where it will.
             Err(_) if !is_manifest => return,

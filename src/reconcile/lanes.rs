@@ -264,6 +264,8 @@ struct ExpansionSource {
     expansion: Arc<Expansion>,
     wire: Wire,
     next: Option<u64>,
+    /// Items so far: once there are as many as are wanted, none are left to be found.
+    found: usize,
     /// What is found from `next` on, once that has been looked for.
     ahead: Option<Receiver<Found<usize>>>,
 }
@@ -274,6 +276,7 @@ impl ExpansionSource {
             expansion: Arc::clone(expansion),
             wire: wire.clone(),
             next: Some(0),
+            found: 0,
             ahead: None,
         }
     }
@@ -307,7 +310,10 @@ impl ItemSource for ExpansionSource {
             });
             self.next = found.next;
             if !found.items.is_empty() {
-                self.look_ahead(wanted, at_most);
+                self.found += found.items.len();
+                if self.found < wanted.len() {
+                    self.look_ahead(wanted, at_most);
+                }
                 return found.items;
             }
         }

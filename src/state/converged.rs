@@ -108,3 +108,60 @@ fn decode(coded: &[u8]) -> Option<Vec<PathInRoot>> {
     };
     paths.map(split).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn converged() -> Converged {
+        Converged {
+            judge: Digest::of(b"judge"),
+            footprint: Footprint {
+                paths: vec![(0, String::new()), (1, "a/b.yaml".to_owned())],
+                digest: Digest::of(b"looks"),
+            },
+            sets: 3,
+            cdns: vec!["cdn".to_owned()],
+        }
+    }
+
+    /// What is known once it was taken down in a state with this row.
+    fn known_with(row: &str) -> Option<Converged> {
+        let mut store = Store::in_memory(0).unwrap();
+        store.connection().execute_batch(row).unwrap();
+        store.converge(&converged()).unwrap();
+        store.converged().unwrap()
+    }
+
+    #[test]
+    fn it_is_known_until_anything_is_written_or_asked_for() {
+        assert_eq!(known_with(""), Some(converged()));
+        let mut store = Store::in_memory(0).unwrap();
+        store.converge(&converged()).unwrap();
+        store.let_through().unwrap();
+        assert_eq!(store.converged().unwrap(), None);
+        store.converge(&converged()).unwrap();
+        assert_eq!(store.converged().unwrap(), Some(converged()));
+        let asked = "INSERT INTO request(kind, arg, by, at_ms) VALUES ('invalidate', '', '', 0)";
+        store.connection().execute_batch(asked).unwrap();
+        assert_eq!(store.converged().unwrap(), None);
+    }
+
+    #[test]
+    fn nothing_is_taken_down_where_time_alone_brings_more() {
+        for row in [
+            "INSERT INTO batch(id, target_id, cause, count, state, attempts, opened_ms)
+                VALUES (x'00', 1, 'plan', 1, 'open', 0, 0)",
+            "INSERT INTO probe(batch_no, target_id, key, item, state, is_last, timeout_ms, looks,
+                is_again) VALUES (1, 1, x'00', '', 'looking', 1, 0, 0, 0)",
+            "INSERT INTO repeat(target_id, ledger_id, due_ms, entries, digest)
+                VALUES (1, 1, 0, x'', x'')",
+            "INSERT INTO origin_wait(ledger_id, since_ms, entries, digest, sample, looks, due_ms,
+                is_over) VALUES (1, 0, x'', x'', '[]', 0, 0, 0)",
+            "INSERT INTO departed(ledger_id, since, keys, digest) VALUES (1, 0, x'', x'')",
+            "INSERT INTO asset_set(name, serial, missing_since) VALUES ('gone', 0, 0)",
+        ] {
+            assert_eq!(known_with(row), None, "{row}");
+        }
+    }
+}

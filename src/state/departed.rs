@@ -1,7 +1,7 @@
 //! Entries that have left their set: how long ago, on a clock that only runs
 //! while everything loads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 
@@ -10,7 +10,7 @@ use crate::plan::recorded::LedgerId;
 
 use super::{Result, StateError};
 
-pub(super) const KEY_SIZE: usize = 10;
+const KEY_SIZE: usize = 10;
 
 /// Keys of one ledger that left at the same time.
 pub(super) struct Group {
@@ -41,6 +41,17 @@ pub(super) fn read(conn: &Connection, ledger: LedgerId) -> Result<Vec<Group>> {
         groups.push(Group { since, keys });
     }
     Ok(groups)
+}
+
+/// How many keys have left each ledger that any have left.
+pub(super) fn counts(conn: &Connection) -> Result<BTreeMap<LedgerId, u64>> {
+    let sql = "SELECT ledger_id, SUM(length(keys)) FROM departed GROUP BY ledger_id";
+    let mut statement = conn.prepare_cached(sql)?;
+    let counts = statement.query_map([], |row| {
+        let bytes: u64 = row.get(1)?;
+        Ok((LedgerId(row.get(0)?), bytes / KEY_SIZE as u64))
+    })?;
+    Ok(counts.collect::<Result<_, _>>()?)
 }
 
 /// All keys that have left `ledger`, sorted.

@@ -173,16 +173,17 @@ impl Records {
     }
 
     fn ledgers(&self) -> Result<BTreeMap<SetId, BTreeMap<String, RecordedLedger>>> {
+        // Few ledgers have lost anything, so that they are not asked one by one.
+        let departed = departed::counts(&self.connection)?;
         let sql = "SELECT l.set_id, t.identity, l.id, l.algorithm, l.wire, l.desired,
-                l.is_settled, l.count, l.gate_ms, l.owed_since_ms,
-                (SELECT COALESCE(SUM(length(d.keys)), 0) FROM departed d WHERE d.ledger_id = l.id)
+                l.is_settled, l.count, l.gate_ms, l.owed_since_ms
             FROM ledger l JOIN target t ON t.id = l.target_id";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([])?;
         let mut ledgers: BTreeMap<SetId, BTreeMap<String, RecordedLedger>> = BTreeMap::new();
         while let Some(row) = rows.next()? {
             let of_set = ledgers.entry(SetId(row.get(0)?)).or_default();
-            of_set.insert(row.get(1)?, read_ledger(row)?);
+            of_set.insert(row.get(1)?, read_ledger(row, &departed)?);
         }
         Ok(ledgers)
     }
@@ -297,16 +298,17 @@ fn read_target(row: &Row) -> Result<TargetRecord> {
     })
 }
 
-fn read_ledger(row: &Row) -> Result<RecordedLedger> {
-    let (count, departed): (u64, u64) = (row.get(7)?, row.get(10)?);
+fn read_ledger(row: &Row, departed: &BTreeMap<LedgerId, u64>) -> Result<RecordedLedger> {
+    let (id, count) = (LedgerId(row.get(2)?), row.get(7)?);
+    let departed = departed.get(&id).copied().unwrap_or_default();
     Ok(RecordedLedger {
-        id: LedgerId(row.get(2)?),
+        id,
         algorithm: row.get(3)?,
         wire: Digest(row.get(4)?),
         desired: row.get::<_, Option<[u8; 32]>>(5)?.map(Digest),
         is_settled: row.get(6)?,
         count,
-        declared: count.saturating_sub(departed / departed::KEY_SIZE as u64),
+        declared: u64::saturating_sub(count, departed),
         gate_ms: row.get(8)?,
         owed_since_ms: row.get(9)?,
     })

@@ -222,7 +222,7 @@ fn tune(conn: &Connection) -> Result<()> {
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "cell_size_check", true)?;
-    conn.pragma_update(None, "cache_size", -32 * 1024)?;
+    conn.pragma_update(None, "cache_size", -4 * 1024)?;
     conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
     // Pages of a log of 32 MiB: most are written again and again while batches are
     // opened and closed, and need to be copied into the file but once.

@@ -179,6 +179,8 @@ fn take_over(conn: &rusqlite::Transaction) -> Result<()> {
             conn.execute(&sql, [])?;
         }
     }
+    // It told of what was recorded here.
+    conn.execute("DELETE FROM main.converged", [])?;
     conn.execute("DELETE FROM main.sqlite_sequence", [])?;
     conn.execute(
         "INSERT INTO main.sqlite_sequence SELECT * FROM source.sqlite_sequence",

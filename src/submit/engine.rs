@@ -309,10 +309,13 @@ impl Submitter {
         let tick_ms = clock.now_ms() + INBOX_MS;
         let until_ms = wake_ms.map_or(tick_ms, |wake_ms| wake_ms.min(tick_ms));
         let is_busy = !self.tasks.is_empty();
+        let is_due = until_ms <= clock.now_ms();
         let arrived = tokio::select! {
             biased;
             Some(joined) = self.tasks.join_next_with_id(), if is_busy => Some(joined),
             () = stop.rings() => None,
+            // A timer would wait for its next tick.
+            () = tokio::task::yield_now(), if is_due => None,
             () = clock.sleep_until(until_ms, is_busy) => None,
         };
         let more = std::iter::from_fn(|| self.tasks.try_join_next_with_id());

@@ -9,9 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use freshen::declare::{Options, declare};
 use freshen::load::{Footprint, Index, scan_with};
+use freshen::state::{Holder, Store};
 
+use crate::keeper::Keeper;
 use crate::program::run;
-use crate::world::World;
+use crate::world::{ROOT, World, items};
 
 /// What the state is made to say, which no manifest does.
 const FALSE: &str = "777 sets unchanged";
@@ -38,10 +40,11 @@ fn is_taken_down(world: &World) -> bool {
     state(world).query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-/// Makes what was taken down tell of sets that nobody has declared, and hold
-/// for whatever has been written since.
+/// Makes what was taken down tell of sets and a Cdn that nobody has declared, and
+/// hold for whatever has been written since.
 fn falsify(world: &World) {
-    let sql = "UPDATE converged SET sets = 777, serial = (SELECT serial FROM meta)";
+    let sql = r#"UPDATE converged SET sets = 777, cdns = '["nobody"]',
+        serial = (SELECT serial FROM meta)"#;
     assert_eq!(state(world).execute(sql, []).unwrap(), 1);
 }
 
@@ -69,6 +72,15 @@ fn nothing_is_read_while_nothing_looks_otherwise() {
         &["--manifests", "manifests", "--manifests", "more"],
     ] {
         assert!(!is_short(&world, arguments), "{arguments:?}");
+    }
+    for format in ["text", "json", "markdown"] {
+        let said = world.ends(0, &["reconcile", "--output", format]);
+        assert!(said.contains("nobody"), "{format}: {said}");
+    }
+    for arguments in [&["--set", "set"][..], &["--metrics-file", "metrics"]] {
+        let said = world.ends(0, &[&["reconcile"], arguments].concat());
+        assert!(!said.contains("nobody"), "{arguments:?}: {said}");
+        falsify(&world);
     }
     let path = world.folder().join("manifests/set.yaml");
     let file = File::options().write(true).open(path).unwrap();
@@ -167,12 +179,53 @@ fn what_needs_a_word_is_said_again() {
 #[test]
 fn a_state_that_is_held_is_held() {
     let world = converged("", "  assets: [a, b]");
-    let mut daemon = world.daemon(&[]).spawn().unwrap();
-    world.wait_until("the state is held", |world| {
-        world.freshen(&["reconcile"]).code == 5
+    falsify(&world);
+    let holder = Holder {
+        pid: std::process::id(),
+        host: "here".to_owned(),
+        command: "a test".to_owned(),
+        since_ms: 0,
+    };
+    let store = Store::open(&world.folder().join("freshen.db"), &holder, 0).unwrap();
+    assert!(is_short(&world, &[]), "a plan holds nothing");
+    world.ends(5, &["reconcile"]);
+    drop(store);
+    assert!(
+        world
+            .ends(0, &["reconcile", "-o", "json"])
+            .contains("nobody")
+    );
+}
+
+#[test]
+fn a_state_that_is_imported_tells_nothing_of_what_was_recorded_here() {
+    let world = converged("", "  assets: [a, b]");
+    world.ends(0, &["state", "export", "copy.db"]);
+    world.ends(0, &["state", "import", "--force", "copy.db"]);
+    let sql = "SELECT count(*) FROM converged";
+    let rows: i64 = state(&world).query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
+}
+
+#[test]
+fn a_daemon_sees_what_it_could_not_read_become_readable() {
+    let world = World::new("");
+    world.set("other", "  assets: [x]");
+    // Nothing is looked for in a hidden folder, so that no listing tells of it.
+    world.set(
+        "set",
+        "  assetsFrom: [{ file: .list/ids.txt, type: Image }]",
+    );
+    let ids = world.folder().join("manifests/.list/ids.txt");
+    fs::create_dir_all(&ids).unwrap();
+    let keeper = Keeper::start(&world, &["--bootstrap", "adopt"]);
+    keeper.wait_until("everything is read", |keeper| keeper.passes() > 0);
+    fs::remove_dir(&ids).unwrap();
+    fs::write(&ids, "a\n").unwrap();
+    let url = format!("{ROOT}/a");
+    keeper.wait_until("the ids are sent", |_| {
+        items(&world.accepted()).contains(&url)
     });
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
 }
 
 /// What a scan of `root`, begun at that time, has looked at.
@@ -214,6 +267,12 @@ fn site() -> World {
     world.write("manifests/images/a.jpg", "a");
     world.write("manifests/images/b.jpg", "b");
     world.write("manifests/.freshenignore", "draft.yaml\n");
+    // So that a change shows wherever times go in steps.
+    for folder in ["", "near", "images", ".v1", ".v2"] {
+        let folder = world.folder().join("manifests").join(folder);
+        let folder = File::open(folder).unwrap();
+        folder.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
     world
 }
 

@@ -12,8 +12,10 @@ use crate::expand::{Compiled, Expansion};
 use crate::manifest::Problem;
 use crate::wire::Wire;
 
-/// Sets that are expanded before any of them is planned, for each core.
+/// Sets that are expanded before any of them is planned: for each core, and in all,
+/// so that what they are expanded to takes a hundred megabytes at most.
 const AT_ONCE: usize = 8;
+const AT_MOST: usize = 100;
 
 /// A set with larger files, in bytes, is expanded when its turn comes.
 const SMALL_FILES: usize = 1 << 20;
@@ -77,7 +79,7 @@ impl<'a> Planner<'a> {
     pub(super) fn groups<'s>(
         sets: &'s [&'a DeclaredSet],
     ) -> impl Iterator<Item = &'s [&'a DeclaredSet]> {
-        sets.chunks(AT_ONCE * rayon::current_num_threads())
+        sets.chunks(AT_MOST.min(AT_ONCE * rayon::current_num_threads()))
     }
 
     /// Expands those of a group that are small.

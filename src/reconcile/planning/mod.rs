@@ -194,7 +194,7 @@ impl<'a> Planner<'a> {
             .partition(|set| self.is_known(set, recorded_as(set, declared, &sets)));
         let mut changed = Vec::new();
         for set in known.into_iter().chain(new) {
-            if !self.is_as_before(set, recorded_as(set, declared, &sets)) {
+            if !self.plan_unchanged(set, recorded_as(set, declared, &sets)) {
                 changed.push(set);
             }
         }
@@ -227,8 +227,8 @@ impl<'a> Planner<'a> {
             .all(|(_, cdn)| is_known_at(cdn) == Some(true))
     }
 
-    /// Plans a set that need not be looked into; whether it is one.
-    fn is_as_before(&mut self, set: &'a DeclaredSet, recorded: Option<&RecordedSet>) -> bool {
+    /// Plans a set if it need not be looked into; whether it did.
+    fn plan_unchanged(&mut self, set: &'a DeclaredSet, recorded: Option<&RecordedSet>) -> bool {
         if set.is_stale() {
             self.planned.partial.insert(set.name.clone());
         }
