@@ -56,9 +56,9 @@ impl Disk {
     }
 
     fn note(&self, path: &str, stamp: Option<Stamp>) {
-        let tells = |stamp: Stamp| stamp.tells_images_apart() && self.index.is_settled(&stamp);
-        let is_settled = stamp.is_none_or(tells);
-        let held = if is_settled {
+        let begun_ms = self.index.begun_ms();
+        let tells_all = |stamp: Stamp| begun_ms.is_some_and(|begun_ms| stamp.tells_all(begun_ms));
+        let held = if stamp.is_none_or(tells_all) {
             Held::AsItLooks
         } else {
             Held::Unknown
@@ -211,8 +211,11 @@ impl Store for Disk {
 
     fn content(&self, path: &str) -> Result<Digest, ReadProblem> {
         let digest = self.told(self.digest_content(path), true)?;
-        // What git LFS keeps elsewhere is told by no bytes here.
-        self.note_held(path, || Held::Unknown);
+        // Of a young file it tells nothing: git LFS may keep what was hashed elsewhere.
+        let look = self.looks().get(path).copied();
+        if look.is_some_and(|look| look.held != Held::AsItLooks) {
+            self.is_blind.store(true, Ordering::Relaxed);
+        }
         Ok(digest)
     }
 

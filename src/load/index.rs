@@ -57,10 +57,9 @@ impl Index {
         entries.read = 0;
     }
 
-    /// Whether what has that stamp cannot change any more without another one.
-    pub(super) fn is_settled(&self, stamp: &Stamp) -> bool {
-        let begun_ms = self.entries().begun_ms;
-        begun_ms.is_some_and(|begun_ms| stamp.is_settled(begun_ms))
+    /// When the scan began, in milliseconds since the epoch.
+    pub(super) fn begun_ms(&self) -> Option<i64> {
+        self.entries().begun_ms
     }
 
     /// Drops what was not asked for since the scan began.

@@ -84,8 +84,7 @@ impl Look {
         let found = std::fs::metadata(path).ok();
         let is_alike = found.map(|found| Stamp::from(&found)) == self.stamp;
         let is_same = is_alike && self.held.is_still(path);
-        let is_old = |stamp: Stamp| stamp.tells_images_apart() && stamp.is_settled(now_ms);
-        if is_same && self.stamp.is_some_and(is_old) {
+        if is_same && self.stamp.is_some_and(|stamp| stamp.tells_all(now_ms)) {
             self.held = Held::AsItLooks;
         }
         is_same

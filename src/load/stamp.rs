@@ -28,11 +28,12 @@ impl Stamp {
         bytes
     }
 
-    /// Whether it tells files apart that held its place one after the other. An image
+    /// Whether the file cannot change any more without another stamp, for who reads
+    /// it at `now_ms` or later, not even by way of another image in its place: one
     /// that is made to be reproducible gives all of its files one time, of whole
-    /// seconds: there, another content may look alike.
-    pub(super) fn tells_images_apart(&self) -> bool {
-        self.changed.1 != 0
+    /// seconds, and files of different content look alike there.
+    pub(super) fn tells_all(&self, now_ms: i64) -> bool {
+        self.is_settled(now_ms) && self.changed.1 != 0
     }
 
     /// The later of its times, in milliseconds since the epoch.
@@ -75,5 +76,23 @@ impl From<&std::fs::Metadata> for Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_whole_seconds_or_of_late_do_not_tell_all() {
+        let stamp = |changed| Stamp {
+            file: (1, 2),
+            size: 3,
+            modified: (1_000, 0),
+            changed,
+        };
+        assert!(stamp((1_000, 1)).tells_all(1_010_000));
+        assert!(!stamp((1_000, 0)).tells_all(1_010_000));
+        assert!(!stamp((1_000, 1)).tells_all(1_001_000));
     }
 }

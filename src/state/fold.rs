@@ -12,7 +12,7 @@ use super::ledger::Head;
 use super::records::read_sealed;
 
 /// An overlay below this is not folded while batches are sent (16 MiB of entries):
-/// it is read in a tenth of a second, and folding it writes most of the base.
+/// it is read whole by the next plan alone, and folding it writes most of the base.
 const SMALL_OVERLAY: u64 = 1 << 20;
 /// An overlay above this is folded, however large the base (64 MiB).
 const LARGE_OVERLAY: u64 = 4 << 20;
