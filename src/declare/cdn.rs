@@ -62,7 +62,7 @@ impl Cdn {
 
 /// The Cdns whose provider block makes sense.
 pub(super) fn declare_cdns(
-    manifests: BTreeMap<String, Manifest<CdnSpec>>,
+    manifests: BTreeMap<String, Arc<Manifest<CdnSpec>>>,
     schemas: &ProviderSchemas,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, Cdn> {

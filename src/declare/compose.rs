@@ -46,7 +46,7 @@ pub(super) enum Outcome {
 }
 
 impl Composer<'_> {
-    pub(super) fn compose(&self, manifest: Manifest<AssetSetSpec>) -> Composed {
+    pub(super) fn compose(&self, manifest: Arc<Manifest<AssetSetSpec>>) -> Composed {
         let mut problems = Vec::new();
         let tiers = self.tiers(&manifest, &mut problems);
         let cdns = self.named(&manifest, &tiers, &mut problems);
@@ -97,9 +97,9 @@ impl Composer<'_> {
 
     fn put_together(
         &self,
-        manifest: Manifest<AssetSetSpec>,
+        manifest: Arc<Manifest<AssetSetSpec>>,
         (tiers, cdns): (Vec<Vec<String>>, &[&Cdn]),
-        (files, addressings): (Vec<Option<NamedFile>>, Vec<Option<Addressing>>),
+        (files, addressings): (Vec<Option<NamedFile>>, Vec<Option<Arc<Addressing>>>),
     ) -> Result<DeclaredSet, Vec<Problem>> {
         let templates = self.templates(&manifest);
         let contents = contents_of(self.tree, &manifest, &files)?;
@@ -187,7 +187,7 @@ impl Composer<'_> {
         manifest: &Manifest<AssetSetSpec>,
         cdns: &[&Cdn],
         looked: &mut Looked,
-    ) -> Result<Vec<Option<Addressing>>, Box<Problem>> {
+    ) -> Result<Vec<Option<Arc<Addressing>>>, Box<Problem>> {
         let is_named = manifest.spec.image_presets != PresetChoice::None;
         let templates = self.templates(manifest);
         let mut entries = templates.iter().flat_map(|template| &template.spec.urls);
@@ -289,7 +289,7 @@ fn waits(manifest: &Manifest<AssetSetSpec>, path: &[Step<'_>], on: &str) -> Prob
 fn inputs_of(
     manifest: &Manifest<AssetSetSpec>,
     templates: &[Arc<Manifest<TemplateSpec>>],
-    (cdns, addressings): (&[&Cdn], &[Option<Addressing>]),
+    (cdns, addressings): (&[&Cdn], &[Option<Arc<Addressing>>]),
     (files, contents): (&[Option<NamedFile>], Option<&[Digest]>),
 ) -> Digest {
     let mut of_templates: Vec<Digest> = templates
@@ -298,7 +298,7 @@ fn inputs_of(
         .collect();
     of_templates.sort_unstable();
     let of_providers = cdns.iter().zip(addressings).map(|(cdn, addressing)| {
-        let addressing = addressing.as_ref().map(Addressing::digest);
+        let addressing = addressing.as_ref().map(|it| it.digest());
         let addressing = addressing.as_ref().map_or(&[][..], |digest| &digest.0);
         Digest::of_parts([cdn.provider.target().as_bytes(), addressing])
     });

@@ -2,6 +2,7 @@
 //! asked. Nothing is asked here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -61,7 +62,7 @@ pub(super) fn addressings(
     cdns: &[&Cdn],
     (wants_presets, place): (bool, Place),
     looked: &mut Looked,
-) -> Result<Vec<Option<Addressing>>, Box<Problem>> {
+) -> Result<Vec<Option<Arc<Addressing>>>, Box<Problem>> {
     let mut is_first = true;
     let mut addressings = Vec::new();
     for cdn in cdns {
@@ -69,13 +70,13 @@ pub(super) fn addressings(
             addressings.push(None);
             continue;
         };
-        let mut addressing = addressing.clone();
+        let mut addressing = Arc::clone(addressing);
         // Only the first fills in tokens.
         let is_asked = std::mem::take(&mut is_first) && wants_presets;
         if is_asked && lists_presets(cdn) {
             let query = (Query::Presets, POLL_MS);
             if let Some((bytes, _)) = find(answers, cdn, query, place.clone(), looked)? {
-                addressing.presets = presets(&bytes);
+                Arc::make_mut(&mut addressing).presets = presets(&bytes);
             }
         }
         addressings.push(Some(addressing));
@@ -101,7 +102,7 @@ fn presets(bytes: &[u8]) -> Vec<PresetSpec> {
     rows.collect()
 }
 
-type Table = (std::sync::Arc<[u8]>, Digest);
+type Table = (Arc<[u8]>, Digest);
 
 /// The answer in force; `None` where the set does without.
 fn find(
@@ -115,7 +116,7 @@ fn find(
     let recorded = answers.find(cdn.provider.target(), query.digest());
     looked.look_ups.push(LookUp {
         cdn: cdn.name.clone(),
-        provider: std::sync::Arc::clone(&cdn.provider),
+        provider: Arc::clone(&cdn.provider),
         rate: cdn.look_ups.clone(),
         query,
         poll_ms,

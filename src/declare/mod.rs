@@ -20,7 +20,7 @@ use crate::load::{self, Tree};
 use crate::lookup::Known;
 use crate::manifest::{
     After, AssetSetSpec, Catalog, LimitsSpec, Manifest, OnCreate, OnRemove, Place, Problem,
-    ProviderSchemas, Step, TemplateSpec, read_catalog,
+    ProviderSchemas, Readings, Step, TemplateSpec, read_again,
 };
 use crate::provider::{LookUp, catalog};
 use crate::resolve::{NamedFile, glob, resolve};
@@ -66,6 +66,8 @@ pub struct Declared {
     pub answered: Digest,
     /// Something could not be read so far that we know whose it is.
     is_incomplete: bool,
+    /// For who reads the manifests again.
+    readings: Readings,
 }
 
 impl Declared {
@@ -127,10 +129,10 @@ pub struct DeclaredSet {
     pub approve: Option<String>,
     /// Where it is declared.
     pub place: Place,
-    manifest: Manifest<AssetSetSpec>,
+    manifest: Arc<Manifest<AssetSetSpec>>,
     templates: Vec<Arc<Manifest<TemplateSpec>>>,
     /// Of its Cdns that have a say, inner first.
-    addressings: Vec<Addressing>,
+    addressings: Vec<Arc<Addressing>>,
     files: Vec<Option<NamedFile>>,
     /// What the file of each asset holds, where that is a revision.
     contents: Option<Arc<[Digest]>>,
@@ -194,7 +196,7 @@ impl DeclaredSet {
     fn compile(&self, spec: &AssetSetSpec, contents: Option<&Arc<[Digest]>>) -> Compiled {
         let place_of = |path: &[Step<'_>]| self.manifest.place(path);
         let templates: Vec<&TemplateSpec> = self.templates.iter().map(|one| &one.spec).collect();
-        let addressings: Vec<&Addressing> = self.addressings.iter().collect();
+        let addressings: Vec<&Addressing> = self.addressings.iter().map(Arc::as_ref).collect();
         let source = SetSource {
             spec,
             place_of: &place_of,
@@ -225,8 +227,17 @@ impl fmt::Debug for DeclaredSet {
 
 /// Declares what `tree` holds.
 pub fn declare(tree: &Tree, options: &Options) -> Declared {
+    declare_after(tree, options, &Readings::default())
+}
+
+/// The same after `before`: what files held then is not parsed again.
+pub fn declare_again(tree: &Tree, options: &Options, before: &Declared) -> Declared {
+    declare_after(tree, options, &before.readings)
+}
+
+fn declare_after(tree: &Tree, options: &Options, before: &Readings) -> Declared {
     let schemas: ProviderSchemas = catalog::schemas().into_iter().collect();
-    let catalog = read_catalog(&tree.files, &schemas);
+    let (catalog, readings) = read_again(&tree.files, &schemas, before);
     let Catalog {
         cdns,
         templates,
@@ -238,10 +249,6 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
     let mut problems = tree.problems.clone();
     problems.extend(findings);
     let cdns = declare_cdns(cdns, &schemas, &mut problems);
-    let templates: BTreeMap<String, Arc<Manifest<TemplateSpec>>> = templates
-        .into_iter()
-        .map(|(name, template)| (name, Arc::new(template)))
-        .collect();
     let answers = options.known.view();
     let composer = Composer {
         tree,
@@ -254,7 +261,7 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
         .into_par_iter()
         .map(|(name, set)| (name, composer.compose(set)))
         .collect();
-    let mut sets = BTreeMap::new();
+    let mut sets = Vec::new();
     let mut broken: BTreeSet<String> = broken_sets.into_iter().collect();
     let (mut look_ups, mut left_out) = (Vec::new(), Vec::new());
     for (name, composed) in results {
@@ -262,7 +269,7 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
         look_ups.extend(composed.look_ups);
         match composed.set {
             Outcome::Set(set) => {
-                sets.insert(name, *set);
+                sets.push((name, *set));
             }
             Outcome::Broken => {
                 broken.insert(name);
@@ -270,6 +277,8 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
             Outcome::LeftOut => left_out.push(name),
         }
     }
+    // Built of what is sorted already, its nodes are full.
+    let sets = BTreeMap::from_iter(sets);
     let look_ups = looking::distinct(look_ups);
     Declared {
         answered: looking::digest(&answers, &look_ups),
@@ -283,6 +292,7 @@ pub fn declare(tree: &Tree, options: &Options) -> Declared {
         empty_roots: tree.empty_roots.clone(),
         commit: load::commit_of(&options.manifests),
         is_incomplete: tree.unreadable_files || unreadable_files,
+        readings,
     }
 }
 

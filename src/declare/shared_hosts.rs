@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Cdn;
-use crate::expand::Addressing;
 use crate::manifest::{AssetSetSpec, Manifest, Problem, TemplateSpec};
 use crate::wire;
 
@@ -18,7 +17,7 @@ pub(super) fn warnings(
     let mut problems = Vec::new();
     for cdn in cdns.iter().filter(|cdn| !cdn.wire.is_plain()) {
         let servers = cdn.provider.addressing().into_iter();
-        let servers = servers.flat_map(|it: &Addressing| it.servers.iter());
+        let servers = servers.flat_map(|it| it.servers.iter());
         let entries = templates.iter().flat_map(|template| &template.spec.urls);
         let urls = servers
             .chain(entries.map(|entry| &entry.url))

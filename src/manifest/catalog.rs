@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rayon::prelude::*;
-
 use super::problem::{Place, Problem};
-use super::reading::{Content, Found, Kind, Reading, Shapes, read_file};
+use super::reading::{Content, Found, Kind, Shapes};
+use super::readings::Readings;
 use super::references;
 use super::schema::ProviderSchemas;
 use super::source::SourceFile;
@@ -16,26 +15,37 @@ const RESERVED_SETS: [&str; 1] = ["adhoc"];
 
 /// Reads all files: whatever can be used, and every problem there is.
 pub fn read_catalog(files: &[SourceFile], providers: &ProviderSchemas) -> Catalog {
-    let shapes = Shapes::new(providers);
-    let readings: Vec<Reading> = files
-        .par_iter()
-        .map(|file| read_file(file, &shapes))
-        .collect();
+    let (catalog, _) = read_again(files, providers, &Readings::default());
+    catalog
+}
+
+/// The same after `before`, which was read with the same `providers`: files that
+/// hold what they held then are not parsed again.
+pub fn read_again(
+    files: &[SourceFile],
+    providers: &ProviderSchemas,
+    before: &Readings,
+) -> (Catalog, Readings) {
+    let readings = Readings::of(files, &Shapes::new(providers), before);
+    (catalog_of(&readings), readings)
+}
+
+fn catalog_of(readings: &Readings) -> Catalog {
     let mut catalog = Catalog::default();
-    let mut by_name: BTreeMap<(Kind, String), Vec<Found>> = BTreeMap::new();
-    for reading in readings {
-        catalog.problems.extend(reading.problems);
+    let mut by_name: BTreeMap<(Kind, &str), Vec<&Found>> = BTreeMap::new();
+    for reading in readings.iter() {
+        catalog.problems.extend_from_slice(&reading.problems);
         catalog.unreadable_files |= reading.is_incomplete;
-        for found in reading.found {
-            let name = (found.kind, found.name.clone());
+        for found in &reading.found {
+            let name = (found.kind, found.name.as_str());
             by_name.entry(name).or_default().push(found);
         }
     }
     let mut broken = Broken::default();
     for ((kind, name), found) in by_name {
-        match only(kind, &name, found, &mut catalog.problems) {
+        match only(kind, name, &found, &mut catalog.problems) {
             Some(content) => insert(&mut catalog, content),
-            None => broken.of(kind).insert(name),
+            None => broken.of(kind).insert(name.to_owned()),
         };
     }
     references::check(&mut catalog, &mut broken);
@@ -63,22 +73,17 @@ impl Broken {
 }
 
 /// The content behind a name, where there is exactly one and it can be used.
-fn only(
-    kind: Kind,
-    name: &str,
-    mut found: Vec<Found>,
-    problems: &mut Vec<Problem>,
-) -> Option<Content> {
+fn only(kind: Kind, name: &str, found: &[&Found], problems: &mut Vec<Problem>) -> Option<Content> {
     if kind == Kind::AssetSet && RESERVED_SETS.contains(&name) {
         for one in found {
             let message = format!("the name `{name}` is kept for URLs that no manifest declares");
-            let problem = Problem::error("reserved-name", Some(one.place), message);
+            let problem = Problem::error("reserved-name", Some(one.place.clone()), message);
             problems.push(problem.hint("choose another name"));
         }
         return None;
     }
-    if found.len() == 1 {
-        return found.pop()?.content;
+    if let [one] = found {
+        return one.content.clone();
     }
     for (index, one) in found.iter().enumerate() {
         let other = &found[usize::from(index == 0)].place;

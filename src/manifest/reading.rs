@@ -67,7 +67,7 @@ impl Shapes {
 }
 
 /// What a file held.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) found: Vec<Found>,
     pub(super) problems: Vec<Problem>,
@@ -76,6 +76,7 @@ pub(super) struct Reading {
 }
 
 /// A manifest that was named, whether or not it can be used.
+#[derive(Debug)]
 pub(super) struct Found {
     pub(super) kind: Kind,
     pub(super) name: String,
@@ -86,10 +87,11 @@ pub(super) struct Found {
 }
 
 /// A manifest that can be used, as far as it alone can tell.
+#[derive(Clone, Debug)]
 pub(super) enum Content {
-    Cdn(Manifest<CdnSpec>),
-    Template(Manifest<TemplateSpec>),
-    AssetSet(Manifest<AssetSetSpec>),
+    Cdn(Arc<Manifest<CdnSpec>>),
+    Template(Arc<Manifest<TemplateSpec>>),
+    AssetSet(Arc<Manifest<AssetSetSpec>>),
 }
 
 /// Reads all documents of a file.
@@ -265,17 +267,17 @@ fn to_manifest<S>(
     document: &Arc<Document>,
     (node, shape): (&Node, &Shape),
     spec: S,
-) -> Result<Manifest<S>, Box<Problem>> {
+) -> Result<Arc<Manifest<S>>, Box<Problem>> {
     let wire: MetadataWire = convert(document, node, shape)?;
     let annotations = wire.annotations.unwrap_or_default().into_iter();
     let formerly = wire.formerly.unwrap_or_default().into_iter();
-    Ok(Manifest {
+    Ok(Arc::new(Manifest {
         name: wire.name.0.label,
         formerly: formerly.map(|name| name.0.label).collect(),
         annotations: annotations.map(|(key, text)| (key, text.0)).collect(),
         spec,
         document: Arc::clone(document),
-    })
+    }))
 }
 
 /// The mapping without one of its fields.

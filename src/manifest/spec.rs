@@ -341,11 +341,11 @@ pub enum SecretRef {
 #[derive(Debug, Default)]
 pub struct Catalog {
     /// By name.
-    pub cdns: BTreeMap<String, Manifest<CdnSpec>>,
+    pub cdns: BTreeMap<String, Arc<Manifest<CdnSpec>>>,
     /// By name.
-    pub templates: BTreeMap<String, Manifest<TemplateSpec>>,
+    pub templates: BTreeMap<String, Arc<Manifest<TemplateSpec>>>,
     /// By name.
-    pub sets: BTreeMap<String, Manifest<AssetSetSpec>>,
+    pub sets: BTreeMap<String, Arc<Manifest<AssetSetSpec>>>,
     /// Sets that were named but cannot be used: they keep their last good state.
     pub broken_sets: Vec<String>,
     /// Something could not be read so far that we know whose it is: while this

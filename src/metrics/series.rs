@@ -68,10 +68,10 @@ impl<L: Ord, V> Series<L, V> {
     }
 
     /// Puts `values` in the place of every series that `is_kept` does not name.
-    pub(super) fn replace(&self, values: BTreeMap<L, V>, is_kept: impl Fn(&L) -> bool) {
+    pub(super) fn replace(&self, mut values: BTreeMap<L, V>, is_kept: impl Fn(&L) -> bool) {
         let mut series = self.write();
         series.retain(|labels, _| is_kept(labels));
-        series.extend(values);
+        series.append(&mut values);
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<L, V>> {

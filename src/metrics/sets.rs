@@ -1,9 +1,10 @@
 //! Sets: what is declared, and what of it stands in the way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -34,11 +35,20 @@ pub struct Pass<'a> {
     pub now_ms: i64,
 }
 
-/// A set's share of a Cdn.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
-struct Share {
+/// A set's share of a Cdn; the texts are there once for all series of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Share(Arc<ByShare>);
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct ByShare {
     set: String,
     cdn: String,
+}
+
+impl EncodeLabelSet for Share {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        self.0.encode(encoder)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
@@ -128,7 +138,7 @@ impl Sets {
         let planned: BTreeSet<&str> = pass.plan.sets.iter().map(|set| set.set.as_str()).collect();
         let broken: BTreeSet<&str> = pass.declared.broken.iter().map(String::as_str).collect();
         let is_kept = |share: &Share| {
-            let set = share.set.as_str();
+            let set = share.0.set.as_str();
             let is_declared = pass.declared.sets.contains_key(set) || broken.contains(set);
             is_declared && !planned.contains(set)
         };
@@ -149,22 +159,23 @@ impl Sets {
         (self.suspended).replace(column(&|target, _| is_suspended(target).into()), is_kept);
         let since = owed_since(pass.recorded);
         let since = standings.iter().map(|(share, target, _)| {
-            let key = (share.set.as_str(), target.target.as_str());
+            let key = (share.0.set.as_str(), target.target.as_str());
             (share.clone(), since.get(&key).copied())
         });
+        let mut since = since.collect();
         let mut owed_since = self.owed_since();
         owed_since.retain(|share, _| is_kept(share));
-        owed_since.extend(since);
+        owed_since.append(&mut since);
     }
 }
 
 fn standings(plan: &Plan) -> impl Iterator<Item = (Share, &TargetPlan, Standing)> {
     plan.sets.iter().flat_map(move |set: &SetPlan| {
         set.targets.iter().map(move |target| {
-            let share = Share {
+            let share = Share(Arc::new(ByShare {
                 set: set.set.clone(),
                 cdn: target.cdn.clone(),
-            };
+            }));
             let standing = Standing::of(set, target, target.open);
             (share, target, standing)
         })

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -39,7 +40,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn is_known_endpoint(&self) -> bool;
 
     /// What templates of this Cdn's sets draw on; `None` where it has no say.
-    fn addressing(&self) -> Option<&Addressing>;
+    fn addressing(&self) -> Option<&Arc<Addressing>>;
 
     /// Whether accounts share `host`, so that folding its URLs to their paths
     /// is not to be relied on.

@@ -184,7 +184,7 @@ impl Provider for Defective {
         true
     }
 
-    fn addressing(&self) -> Option<&Addressing> {
+    fn addressing(&self) -> Option<&Arc<Addressing>> {
         None
     }
 

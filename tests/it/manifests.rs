@@ -8,8 +8,8 @@ use std::sync::Arc;
 use freshen::digest::Digest;
 use freshen::manifest::wire::{SecretWire, Text};
 use freshen::manifest::{
-    Catalog, LimitsSpec, OnCreate, PresetChoice, ProviderSchemas, SourceFile, manifest_schema,
-    read_catalog, schema_of,
+    Catalog, LimitsSpec, OnCreate, PresetChoice, ProviderSchemas, Readings, SourceFile,
+    manifest_schema, read_again, read_catalog, schema_of,
 };
 use schemars::JsonSchema;
 use serde::Deserialize as _;
@@ -297,4 +297,58 @@ fn the_schema_refuses_every_fault_of_shape() {
         .collect();
     let expected: Vec<&str> = BEYOND_A_SCHEMA.iter().map(|(name, _)| *name).collect();
     assert_eq!(accepted, expected);
+}
+
+#[test]
+fn files_that_hold_what_they_held_before_are_not_parsed_again() {
+    let set = |name: &str, asset: &str| {
+        let text = format!(
+            "apiVersion: freshen/v1\nkind: AssetSet\nmetadata: {{ name: {name} }}\n\
+             spec: {{ cdns: [c], assets: [{asset}] }}\n"
+        );
+        source(&format!("{name}.yaml"), text.as_bytes())
+    };
+    let cdn = "apiVersion: freshen/v1\nkind: Cdn\nmetadata: { name: c }\n\
+               spec: { test: { account: a } }\n";
+    let cdn = source("c.yaml", cdn.as_bytes());
+    let broken = source("broken.yaml", b"kind: [\n");
+    let first = [broken.clone(), cdn.clone(), set("a", "1"), set("b", "1")];
+    let (before, readings) = read_again(&first, &providers(), &Readings::default());
+    let second = [broken, cdn, set("a", "2"), set("b", "1")];
+    let (after, _) = read_again(&second, &providers(), &readings);
+    let is_kept = |name: &str| Arc::ptr_eq(&before.sets[name], &after.sets[name]);
+    assert!(is_kept("b"));
+    assert!(!is_kept("a"));
+    assert_eq!(
+        problems(&after),
+        problems(&read_catalog(&second, &providers()))
+    );
+    assert_eq!(
+        format!("{:?}", after.sets),
+        format!("{:?}", read_catalog(&second, &providers()).sets)
+    );
+}
+
+#[test]
+fn what_one_file_says_counts_anew_for_files_that_are_as_they_were() {
+    let set = "apiVersion: freshen/v1\nkind: AssetSet\nmetadata: { name: a }\n\
+               spec: { assets: ['1'] }\n";
+    let cdn = |name: &str| {
+        let text = format!(
+            "apiVersion: freshen/v1\nkind: Cdn\nmetadata: {{ name: {name} }}\n\
+             spec: {{ test: {{ account: a }} }}\n"
+        );
+        source(&format!("{name}.yaml"), text.as_bytes())
+    };
+    let set = source("a.yaml", set.as_bytes());
+    let (before, readings) = read_again(
+        &[set.clone(), cdn("one")],
+        &providers(),
+        &Readings::default(),
+    );
+    assert!(before.problems.is_empty());
+    let files = [set, cdn("one"), cdn("two")];
+    let (after, _) = read_again(&files, &providers(), &readings);
+    assert_eq!(after.problems[0].code, "which-cdn");
+    assert_eq!(after.broken_sets, ["a"]);
 }

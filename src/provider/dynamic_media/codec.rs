@@ -1,6 +1,7 @@
 //! The provider itself: what a Cdn's block comes to.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::soap::PASSWORD;
 use super::{checkup, listing, read, soap};
@@ -32,7 +33,7 @@ pub struct DynamicMedia {
     pub(super) namespace: String,
     pub(super) company: String,
     pub(super) declared_handle: Option<String>,
-    pub(super) addressing: Addressing,
+    pub(super) addressing: Arc<Addressing>,
     pub(super) lists_presets: bool,
     credentials: Vec<(&'static str, SecretRef)>,
 }
@@ -89,7 +90,7 @@ impl DynamicMedia {
             endpoint,
             company,
             declared_handle,
-            addressing,
+            addressing: Arc::new(addressing),
             lists_presets,
             credentials,
         }
@@ -145,7 +146,7 @@ impl Provider for DynamicMedia {
         self.endpoint.is_known
     }
 
-    fn addressing(&self) -> Option<&Addressing> {
+    fn addressing(&self) -> Option<&Arc<Addressing>> {
         Some(&self.addressing)
     }
 

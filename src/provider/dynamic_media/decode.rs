@@ -392,7 +392,10 @@ mod tests {
     fn the_root_may_differ_from_the_company_and_may_be_lifted() {
         let addressing = |line: &str| decode(&changed(line)).unwrap().addressing().cloned();
         let lifted = addressing("rootId: '*'").unwrap();
-        assert_eq!((lifted.company.as_str(), lifted.root), ("AcmeCorp", None));
+        assert_eq!(
+            (lifted.company.as_str(), lifted.root.as_deref()),
+            ("AcmeCorp", None)
+        );
         let other = addressing("rootId: acme-prod").unwrap();
         assert_eq!(other.company, "acme-prod");
         check(
