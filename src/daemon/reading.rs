@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::declare::{Declared, Options, declare, declare_again};
+use crate::declare::{Declared, Options, declare_again};
 use crate::digest::Digest;
 use crate::load::{self, Contents, Index, LoadError, Looks, Tree, Visited};
 
@@ -52,7 +52,7 @@ impl Content {
 /// What a scan found, and where it has been.
 pub(super) struct Reading {
     pub(super) content: Arc<Content>,
-    /// It was none of those known before, so the manifests were parsed.
+    /// It was none of those known before, so what differs from them was parsed.
     pub(super) is_new: bool,
     pub(super) visited: Visited,
     /// Files that were hashed because the index did not know them.
@@ -83,7 +83,7 @@ pub(super) fn read(
             content.declared.is_answered_as(&options.known) && tree.holds(&content.contents)
         });
         let seen = same.map(|content| Seen::by(tree, &content.contents));
-        let content = same.map_or_else(|| content_of(tree, options, known.last()), Arc::clone);
+        let content = same.map_or_else(|| content_of(tree, options, known), Arc::clone);
         let reading = Reading {
             is_new: same.is_none(),
             visited: tree.visited(&content.contents),
@@ -103,11 +103,9 @@ pub(super) fn read(
     Ok(reading)
 }
 
-fn content_of(tree: &Tree, options: &Options, before: Option<&Arc<Content>>) -> Arc<Content> {
-    let declared = Arc::new(match before {
-        Some(before) => declare_again(tree, options, &before.declared),
-        None => declare(tree, options),
-    });
+fn content_of(tree: &Tree, options: &Options, known: &[Arc<Content>]) -> Arc<Content> {
+    let known: Vec<&Declared> = known.iter().map(|content| &*content.declared).collect();
+    let declared = Arc::new(declare_again(tree, options, &known));
     let contents = tree.contents();
     Arc::new(Content {
         seen: Mutex::new(Seen::by(tree, &contents)),

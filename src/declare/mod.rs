@@ -227,17 +227,14 @@ impl fmt::Debug for DeclaredSet {
 
 /// Declares what `tree` holds.
 pub fn declare(tree: &Tree, options: &Options) -> Declared {
-    declare_after(tree, options, &Readings::default())
+    declare_again(tree, options, &[])
 }
 
 /// The same after `before`: what files held then is not parsed again.
-pub fn declare_again(tree: &Tree, options: &Options, before: &Declared) -> Declared {
-    declare_after(tree, options, &before.readings)
-}
-
-fn declare_after(tree: &Tree, options: &Options, before: &Readings) -> Declared {
+pub fn declare_again(tree: &Tree, options: &Options, before: &[&Declared]) -> Declared {
+    let before: Vec<&Readings> = before.iter().map(|before| &before.readings).collect();
     let schemas: ProviderSchemas = catalog::schemas().into_iter().collect();
-    let (catalog, readings) = read_again(&tree.files, &schemas, before);
+    let (catalog, readings) = read_again(&tree.files, &schemas, &before);
     let Catalog {
         cdns,
         templates,

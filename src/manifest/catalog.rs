@@ -15,16 +15,16 @@ const RESERVED_SETS: [&str; 1] = ["adhoc"];
 
 /// Reads all files: whatever can be used, and every problem there is.
 pub fn read_catalog(files: &[SourceFile], providers: &ProviderSchemas) -> Catalog {
-    let (catalog, _) = read_again(files, providers, &Readings::default());
+    let (catalog, _) = read_again(files, providers, &[]);
     catalog
 }
 
-/// The same after `before`, which was read with the same `providers`: files that
+/// The same after `before`, all of it read with the same `providers`: files that
 /// hold what they held then are not parsed again.
 pub fn read_again(
     files: &[SourceFile],
     providers: &ProviderSchemas,
-    before: &Readings,
+    before: &[&Readings],
 ) -> (Catalog, Readings) {
     let readings = Readings::of(files, &Shapes::new(providers), before);
     (catalog_of(&readings), readings)

@@ -67,7 +67,7 @@ impl Shapes {
 }
 
 /// What a file held.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Reading {
     pub(super) found: Vec<Found>,
     pub(super) problems: Vec<Problem>,
@@ -76,7 +76,6 @@ pub(super) struct Reading {
 }
 
 /// A manifest that was named, whether or not it can be used.
-#[derive(Debug)]
 pub(super) struct Found {
     pub(super) kind: Kind,
     pub(super) name: String,
@@ -87,7 +86,7 @@ pub(super) struct Found {
 }
 
 /// A manifest that can be used, as far as it alone can tell.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Content {
     Cdn(Arc<Manifest<CdnSpec>>),
     Template(Arc<Manifest<TemplateSpec>>),

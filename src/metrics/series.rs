@@ -71,6 +71,7 @@ impl<L: Ord, V> Series<L, V> {
     pub(super) fn replace(&self, mut values: BTreeMap<L, V>, is_kept: impl Fn(&L) -> bool) {
         let mut series = self.write();
         series.retain(|labels, _| is_kept(labels));
+        // Made of two sorted ones, its nodes are full.
         series.append(&mut values);
     }
 

@@ -29,8 +29,15 @@ pub struct RecordedSet {
     pub inputs: Option<Digest>,
     /// How long it has been missing, counted only while everything loads.
     pub missing_ms: Option<u64>,
-    /// By target identity.
-    pub ledgers: BTreeMap<String, RecordedLedger>,
+    /// By target identity. Most sets have one or two, and a map makes room for eleven.
+    pub ledgers: BTreeMap<String, Box<RecordedLedger>>,
+}
+
+impl RecordedSet {
+    /// Its ledger at the target of that identity.
+    pub fn ledger(&self, target: &str) -> Option<&RecordedLedger> {
+        self.ledgers.get(target).map(Box::as_ref)
+    }
 }
 
 /// A ledger without its entries, which are read only where they are needed.

@@ -24,7 +24,7 @@ pub(super) fn adopt(
     for cdn in cdns.filter_map(|name| declared.cdns.get(name)) {
         let entries = expansion.entries(&cdn.wire);
         let target = cdn.provider.target();
-        let ledger = recorded.as_ref().and_then(|set| set.ledgers.get(target));
+        let ledger = recorded.as_ref().and_then(|set| set.ledger(target));
         let mut departed = match ledger {
             Some(ledger) => store.contents(ledger.id, now_ms)?.departed,
             None => Vec::new(),

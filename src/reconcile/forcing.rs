@@ -80,7 +80,7 @@ pub fn check_limits(
 ) -> Result<(), TooMany> {
     for Selected { set, cdn, keys, .. } in selected {
         let ledgers = recorded.iter().find(|other| other.name == set.name);
-        let ledger = ledgers.and_then(|set| set.ledgers.get(cdn.provider.target()));
+        let ledger = ledgers.and_then(|set| set.ledger(cdn.provider.target()));
         let count = ledger.map_or(0, |ledger| ledger.count);
         let items = keys.len() as u64;
         if let Some(limit) = Limit::exceeded(set.limits, items, count) {

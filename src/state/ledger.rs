@@ -85,30 +85,6 @@ impl Store {
             keep.map_or(Ok(()), |keep| kept::keep(transaction, keep))
         })
     }
-
-    /// Folds `ledgers` and notes that nothing in them is owed, open or forced.
-    pub fn settle(&mut self, ledgers: &[LedgerId]) -> Result<()> {
-        self.write(|transaction| {
-            for ledger in ledgers {
-                fold(transaction, &Head::read(transaction, *ledger)?)?;
-                let sql = "UPDATE ledger SET is_settled = 1 WHERE id = ? AND is_settled = 0";
-                transaction.prepare_cached(sql)?.execute([ledger.0])?;
-                owe_nothing(transaction, *ledger)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Notes that nothing of `ledgers` is left to be sent, though they may not
-    /// be settled: refused items, or rows that could not be read, remain.
-    pub fn sent_all(&mut self, ledgers: &[LedgerId]) -> Result<()> {
-        self.write(|transaction| {
-            for ledger in ledgers {
-                owe_nothing(transaction, *ledger)?;
-            }
-            Ok(())
-        })
-    }
 }
 
 impl Records {
@@ -379,13 +355,6 @@ pub(super) fn is_adhoc(conn: &Connection, ledger: LedgerId) -> Result<bool> {
 
 pub(super) fn unsettle(conn: &Connection, ledger: LedgerId) -> Result<()> {
     let sql = "UPDATE ledger SET is_settled = 0 WHERE id = ? AND is_settled = 1";
-    conn.prepare_cached(sql)?.execute([ledger.0])?;
-    Ok(())
-}
-
-fn owe_nothing(conn: &Connection, ledger: LedgerId) -> Result<()> {
-    let sql = "UPDATE ledger SET owed_since_ms = NULL
-        WHERE id = ? AND owed_since_ms IS NOT NULL";
     conn.prepare_cached(sql)?.execute([ledger.0])?;
     Ok(())
 }

@@ -35,6 +35,7 @@ mod repeat;
 mod request;
 mod room;
 mod schema;
+mod settle;
 mod sight;
 mod store;
 mod transfer;

@@ -172,7 +172,7 @@ impl Records {
         Ok(sets)
     }
 
-    fn ledgers(&self) -> Result<BTreeMap<SetId, BTreeMap<String, RecordedLedger>>> {
+    fn ledgers(&self) -> Result<BTreeMap<SetId, BTreeMap<String, Box<RecordedLedger>>>> {
         // Few ledgers have lost anything, so that they are not asked one by one.
         let departed = departed::counts(&self.connection)?;
         let sql = "SELECT l.set_id, t.identity, l.id, l.algorithm, l.wire, l.desired,
@@ -180,10 +180,10 @@ impl Records {
             FROM ledger l JOIN target t ON t.id = l.target_id";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([])?;
-        let mut ledgers: BTreeMap<SetId, BTreeMap<String, RecordedLedger>> = BTreeMap::new();
+        let mut ledgers: BTreeMap<SetId, BTreeMap<String, Box<RecordedLedger>>> = BTreeMap::new();
         while let Some(row) = rows.next()? {
             let of_set = ledgers.entry(SetId(row.get(0)?)).or_default();
-            of_set.insert(row.get(1)?, read_ledger(row, &departed)?);
+            of_set.insert(row.get(1)?, Box::new(read_ledger(row, &departed)?));
         }
         Ok(ledgers)
     }

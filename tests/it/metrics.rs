@@ -285,7 +285,7 @@ fn recorded(set: &str, target: &str, owed_since_ms: i64) -> RecordedSet {
         serial: 1,
         inputs: None,
         missing_ms: None,
-        ledgers: BTreeMap::from([(target.to_owned(), ledger)]),
+        ledgers: BTreeMap::from([(target.to_owned(), Box::new(ledger))]),
     }
 }
 

@@ -82,7 +82,7 @@ impl WatchMode {
 pub struct Statistics {
     /// Scans that ended, however they did.
     pub scans: u64,
-    /// Scans that found something new, which was parsed.
+    /// Scans that found something new, and parsed that.
     pub parsed: u64,
     /// Files that were read only to be hashed.
     pub hashed: u64,

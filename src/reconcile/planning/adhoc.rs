@@ -39,7 +39,7 @@ impl Planner<'_> {
         }
         let wanted = marks.into_iter().map(|(cdn, marks)| {
             let cdn = &self.declared.cdns[cdn];
-            let ledger = recorded.and_then(|recorded| recorded.ledgers.get(cdn.provider.target()));
+            let ledger = recorded.and_then(|recorded| recorded.ledger(cdn.provider.target()));
             let marks = marks.into_iter();
             let entries: Vec<Entry> = marks
                 .map(|(key, mut marks)| Entry::new(key, Mark::combined(&mut marks)))

@@ -21,7 +21,7 @@ impl Planner<'_> {
         }
         let mut entries = self.departing.get(target).cloned().unwrap_or_default();
         for (name, set) in &*self.sets {
-            if let Some(ledger) = set.ledgers.get(target) {
+            if let Some(ledger) = set.ledger(target) {
                 let is_gone =
                     !self.declared.sets.contains_key(name) && !self.declared.broken.contains(name);
                 entries.extend(self.lost(records, ledger, is_gone)?);

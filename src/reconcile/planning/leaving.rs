@@ -187,7 +187,7 @@ impl<'a> Planner<'a> {
         target: &str,
         keys: &[Key],
     ) -> Result<Vec<Key>, StateError> {
-        let ledger: Option<&RecordedLedger> = set.ledgers.get(target);
+        let ledger: Option<&RecordedLedger> = set.ledger(target);
         let Some((records, ledger)) = self.records.zip(ledger) else {
             return Ok(Vec::new());
         };

@@ -220,7 +220,7 @@ impl<'a> Planner<'a> {
     /// Whether something is recorded of the set at each of its targets.
     fn is_known(&self, set: &DeclaredSet, recorded: Option<&RecordedSet>) -> bool {
         let is_known_at = |cdn: &Cdn| {
-            let ledger = recorded?.ledgers.get(cdn.provider.target())?;
+            let ledger = recorded?.ledger(cdn.provider.target())?;
             Some(ledger.count > 0)
         };
         self.tiers(set)
@@ -259,7 +259,7 @@ impl<'a> Planner<'a> {
         }
         let mut wanted = Vec::new();
         for ((tier, cdn), (entries, digest)) in self.tiers(set).zip(desired) {
-            let ledger = recorded.and_then(|recorded| recorded.ledgers.get(cdn.provider.target()));
+            let ledger = recorded.and_then(|recorded| recorded.ledger(cdn.provider.target()));
             wanted.push(Wanted {
                 cdn,
                 tier,
@@ -297,9 +297,10 @@ impl<'a> Planner<'a> {
         if recorded.inputs != Some(set.inputs) || !is_kept {
             return None;
         }
-        let mut targets = Vec::new();
+        // Of exactly that many, since each is large and most sets are unchanged.
+        let mut targets = Vec::with_capacity(self.tiers(set).count());
         for (tier, cdn) in self.tiers(set) {
-            let ledger = recorded.ledgers.get(cdn.provider.target())?;
+            let ledger = recorded.ledger(cdn.provider.target())?;
             if !ledger.is_settled || ledger.wire != cdn.wire.digest() {
                 return None;
             }

@@ -56,7 +56,7 @@ impl<'a> Planner<'a> {
             Some(Wanted {
                 cdn,
                 tier,
-                ledger: Some(recorded.ledgers.get(cdn.provider.target())?),
+                ledger: Some(recorded.ledger(cdn.provider.target())?),
                 entries: Vec::new(),
                 digest: Digest::of_entries(&[]),
             })

@@ -142,8 +142,9 @@ fn repeats(recorded: &Recorded) -> Vec<RepeatsDocument> {
 fn sets(recorded: &Recorded) -> Vec<SetDocument> {
     let ledgers = recorded.sets.iter().flat_map(|set| {
         let ledgers = set.ledgers.iter();
-        ledgers
-            .map(move |(target, ledger)| ((set.name.clone(), target.clone()), Some((set, ledger))))
+        ledgers.map(move |(target, ledger)| {
+            ((set.name.clone(), target.clone()), Some((set, &**ledger)))
+        })
     });
     let planned = recorded.plan.sets.iter().flat_map(|set| {
         let targets = set.targets.iter();
