@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use crate::corpus::{Corpus, head};
 use crate::endpoint::Endpoint;
 use crate::line::{Limit, Line, Unit};
-use crate::machine::field;
+use crate::machine::{field, write_back};
 use crate::sizes::Sizes;
 
 /// How long files have to be at rest.
@@ -27,6 +27,7 @@ pub(crate) fn lines(sizes: &Sizes) -> anyhow::Result<Vec<Line>> {
     for n in 0..sizes.watched {
         replace(&corpus, n, 0)?;
     }
+    write_back();
     let daemon = Daemon::start(&corpus)?;
     let changes = (0..sizes.changes).map(|n| change(&corpus, &endpoint, n % sizes.watched, n + 1));
     let mut late_ms = changes.collect::<anyhow::Result<Vec<_>>>()?;

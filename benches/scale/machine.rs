@@ -78,3 +78,9 @@ pub(crate) fn field(path: &str, name: &str) -> Option<String> {
     let (_, value) = fields.find(|(key, _)| key.trim() == name)?;
     Some(value.trim().to_owned())
 }
+
+/// Has the disk take what earlier rows have written, so that what a row makes
+/// durable does not wait for it.
+pub(crate) fn write_back() {
+    rustix::fs::sync();
+}

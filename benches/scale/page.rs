@@ -21,7 +21,8 @@ that the same work takes without it; the ratio is what must hold on any machine.
 const HOW: &str = "
 A figure of freshen is a whole process of the release build, from its start to
 its end, the best of three; of start-up it is the median of 31. Peak memory is
-what the kernel tells of that process. Inputs are in the page cache.
+what the kernel tells of that process. Inputs are in the page cache, and what
+earlier rows have written is on the disk before anything durable is measured.
 
 - *a bare loop* reads the same ids, expands, SHA-256s, sorts and dedups the same
   URLs on all cores, and judges nothing.
