@@ -54,6 +54,7 @@ impl<'a> Run<'a> {
         self.answer()?;
         self.check_saved()?;
         self.passes().await?;
+        self.store.keep_notes()?;
         Ok(self.outcome)
     }
 

@@ -27,10 +27,11 @@ impl Records {
 
 impl Store {
     /// Makes `files` all that is known; rows that stay as they are stay untouched.
+    /// Nothing waits for the disk to have it: whatever is lost is read once more.
     pub fn remember_files(&mut self, files: &[Indexed]) -> Result<()> {
         let before: HashSet<Indexed> = self.files()?.into_iter().collect();
         let after: HashSet<Indexed> = files.iter().copied().collect();
-        self.write(|transaction| {
+        self.note(|transaction| {
             let sql = "DELETE FROM file WHERE device = ? AND inode = ?";
             let mut delete = transaction.prepare_cached(sql)?;
             for gone in before.difference(&after) {

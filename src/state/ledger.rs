@@ -49,23 +49,23 @@ impl Store {
     /// Sets and ledgers are created as needed. A set's serial grows if and
     /// only if something in one of its ledgers changed.
     pub fn begin(&mut self, begins: &[Begin], now_ms: i64) -> Result<Vec<LedgerId>> {
-        self.begin_keeping(begins, &[], now_ms)
+        self.write(|transaction| begin_all(transaction, begins, now_ms))
     }
 
-    /// The same, with what is kept of the inputs of sets, in that transaction.
+    /// The same, with what is kept of the inputs of sets, in that transaction. It is
+    /// durable with the [`Store::step`] that opens the first batch, without which
+    /// nothing is sent, or with whatever else is written next.
     pub fn begin_keeping(
         &mut self,
         begins: &[Begin],
         keeps: &[Keep],
         now_ms: i64,
     ) -> Result<Vec<LedgerId>> {
-        self.write(|transaction| {
-            let begin = |begin| begin_one(transaction, begin, now_ms);
-            let ledgers = begins.iter().map(begin).collect::<Result<Vec<_>>>()?;
+        self.note(|transaction| {
+            let ledgers = begin_all(transaction, begins, now_ms)?;
             for keep in keeps {
                 kept::keep(transaction, keep)?;
             }
-            forget::forget_elsewhere(transaction, begins, &ledgers)?;
             Ok(ledgers)
         })
     }
@@ -85,6 +85,13 @@ impl Store {
             keep.map_or(Ok(()), |keep| kept::keep(transaction, keep))
         })
     }
+}
+
+fn begin_all(conn: &Connection, begins: &[Begin], now_ms: i64) -> Result<Vec<LedgerId>> {
+    let begin = |begin| begin_one(conn, begin, now_ms);
+    let ledgers = begins.iter().map(begin).collect::<Result<Vec<_>>>()?;
+    forget::forget_elsewhere(conn, begins, &ledgers)?;
+    Ok(ledgers)
 }
 
 impl Records {

@@ -59,8 +59,9 @@ impl Store {
     ///
     /// A set whose inputs change is unsettled in the same transaction, so
     /// that a crash before its next [`Store::begin`] leaves it to be planned.
+    /// It is durable with what is written next, or [`Store::keep_notes`].
     pub fn observe(&mut self, seen: &Observation, now_ms: i64) -> Result<()> {
-        self.write(|transaction| {
+        self.note(|transaction| {
             rename(transaction, seen, now_ms)?;
             // Read at once, since most of many thousands are as they were.
             let known = known_sets(transaction)?;

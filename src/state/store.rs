@@ -30,6 +30,8 @@ pub struct Store {
     pub(super) begins_past: bool,
     /// `None` in memory, where nobody else can be.
     pub(super) home: Option<Home>,
+    /// What was noted last may still be lost with the machine.
+    has_notes: bool,
 }
 
 impl Store {
@@ -49,6 +51,7 @@ impl Store {
                 commit: None,
                 begins_past: false,
                 home: Some(Home::new(path.clone(), lock)?),
+                has_notes: false,
             })
         };
         open().map_err(|error| error.at(&path))
@@ -63,6 +66,7 @@ impl Store {
             commit: None,
             begins_past: false,
             home: None,
+            has_notes: false,
         })
     }
 
@@ -90,27 +94,70 @@ impl Store {
     /// Runs `work` as one durable transaction; the serial grows if it changed
     /// anything.
     pub(super) fn write<T>(&mut self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
-        let written = self.transact(work);
-        written.map_err(|error| match &self.home {
+        let written = self.transact(work).map(|(result, has_changed)| {
+            // The log is written out as a whole, so that notes are with it.
+            self.has_notes &= !has_changed;
+            result
+        });
+        self.placed(written)
+    }
+
+    /// Runs `work` as one transaction that outlives this process, but the machine
+    /// only once something durable is written after it: for what protects nothing
+    /// until then, which need not wait for the disk by itself.
+    pub(super) fn note<T>(&mut self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+        let noted = self.wait_for_disk(false).and_then(|()| self.transact(work));
+        let noted = self.wait_for_disk(true).and(noted);
+        let noted = noted.map(|(result, has_changed)| {
+            self.has_notes |= has_changed;
+            result
+        });
+        self.placed(noted)
+    }
+
+    /// Makes what was noted last durable, where nothing has since.
+    pub fn keep_notes(&mut self) -> Result<()> {
+        if !self.has_notes {
+            return Ok(());
+        }
+        self.write(|transaction| {
+            // Counts as a change, so that there is something to write.
+            transaction.execute("UPDATE meta SET serial = serial", [])?;
+            Ok(())
+        })
+    }
+
+    /// Whether a transaction ends once the disk has it; pragma `synchronous` of
+    /// SQLite, "FULL" and "NORMAL" with a log.
+    fn wait_for_disk(&self, waits: bool) -> Result<()> {
+        let level = if waits { "FULL" } else { "NORMAL" };
+        let conn = self.records.connection();
+        Ok(conn.pragma_update(None, "synchronous", level)?)
+    }
+
+    fn placed<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match &self.home {
             Some(home) => error.at(home.path()),
             None => error,
         })
     }
 
-    fn transact<T>(&mut self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+    /// What `work` gives, and whether it changed anything.
+    fn transact<T>(&mut self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<(T, bool)> {
         let transaction = self
             .records
             .connection_mut()
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = transaction.total_changes();
         let result = work(&transaction)?;
-        if transaction.total_changes() != before {
+        let has_changed = transaction.total_changes() != before;
+        if has_changed {
             transaction
                 .prepare_cached("UPDATE meta SET serial = serial + 1, written_by = ?")?
                 .execute([env!("CARGO_PKG_VERSION")])?;
         }
         transaction.commit()?;
-        Ok(result)
+        Ok((result, has_changed))
     }
 }
 
@@ -324,6 +371,15 @@ mod tests {
 
     use super::*;
 
+    fn me() -> Holder {
+        Holder {
+            pid: 1,
+            host: "here".to_owned(),
+            command: "freshen run".to_owned(),
+            since_ms: 0,
+        }
+    }
+
     fn begin(store: &mut Store, set: &str, count: u32) -> Result<()> {
         let target = store.target("cdn")?.id;
         let entry = |n: u32| Entry::new(Key::of(ItemKind::Url, &n.to_be_bytes()), Mark::of(&[]));
@@ -354,16 +410,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_noted_is_durable_with_what_is_written_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("freshen.db");
+        let mut store = Store::open(&path, &me(), 0).unwrap();
+        let waits = |store: &Store| -> i64 {
+            let conn = store.connection();
+            conn.query_row("PRAGMA synchronous", [], |row| row.get(0))
+                .unwrap()
+        };
+        let change = |transaction: &Transaction| {
+            transaction.execute("UPDATE meta SET created_ms = created_ms", [])?;
+            Ok(())
+        };
+        store.keep_notes().unwrap();
+        let serial = store.meta().unwrap().serial;
+        store
+            .note(|transaction| {
+                let level = transaction.query_row("PRAGMA synchronous", [], |row| row.get(0));
+                assert_eq!(level, Ok(1));
+                change(transaction)
+            })
+            .unwrap();
+        assert_eq!((store.has_notes, waits(&store)), (true, 2));
+        store.write(|_| Ok(())).unwrap();
+        assert!(store.has_notes, "nothing was written");
+        store.keep_notes().unwrap();
+        assert_eq!((store.has_notes, waits(&store)), (false, 2));
+        assert_eq!(store.meta().unwrap().serial, serial + 2);
+        store.note(change).unwrap();
+        store.write(change).unwrap();
+        assert!(!store.has_notes);
+        let failed = store.note(|_| Err::<(), _>(StateError::damaged("a", "b", "c")));
+        failed.unwrap_err();
+        assert_eq!((store.has_notes, waits(&store)), (false, 2));
+    }
+
+    #[test]
     fn a_full_disk_leaves_what_was_recorded_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("freshen.db");
-        let me = Holder {
-            pid: 1,
-            host: "here".to_owned(),
-            command: "freshen run".to_owned(),
-            since_ms: 0,
-        };
-        let mut store = Store::open(&path, &me, 0).unwrap();
+        let mut store = Store::open(&path, &me(), 0).unwrap();
         begin(&mut store, "small", 10).unwrap();
         let before = (store.sets().unwrap(), store.meta().unwrap());
         let conn = store.connection();
