@@ -1,6 +1,7 @@
 //! The daemon: how soon a change is at the CDN, and what it weighs at rest.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,16 +30,31 @@ pub(crate) fn lines(sizes: &Sizes) -> anyhow::Result<Vec<Line>> {
     }
     write_back();
     let daemon = Daemon::start(&corpus)?;
-    let changes = (0..sizes.changes).map(|n| change(&corpus, &endpoint, n % sizes.watched, n + 1));
-    let mut late_ms = changes.collect::<anyhow::Result<Vec<_>>>()?;
+    let disk = fs::File::create(corpus.path("disk"))?;
+    let changes = (0..sizes.changes).map(|n| {
+        replace(&corpus, n % sizes.watched, n + 1)?;
+        let changed = Instant::now();
+        let durable_ms = write_durably(&disk)?;
+        Ok((late_ms(&endpoint, changed)?, durable_ms))
+    });
+    let changes = changes.collect::<anyhow::Result<Vec<(f64, f64)>>>()?;
+    let (mut late_ms, mut durable_ms): (Vec<f64>, Vec<f64>) = changes.into_iter().unzip();
     late_ms.sort_by(f64::total_cmp);
+    durable_ms.sort_by(f64::total_cmp);
+    let at = |sorted: &[f64], percent: usize| sorted[(sizes.changes - 1) * percent / 100];
     let late = |percent: usize| {
         let what = format!(
             "a changed manifest of {} -> the CDN, beyond the settle time, p{percent} of {}",
             sizes.watched, sizes.changes
         );
-        let ms = late_ms[(sizes.changes - 1) * percent / 100];
-        Line::new(what, Unit::Milliseconds, ms)
+        Line::new(what, Unit::Milliseconds, at(&late_ms, percent))
+    };
+    let durable = |percent: usize| {
+        let what = format!(
+            "a page made durable on the same disk meanwhile, p{percent} of {}",
+            sizes.changes
+        );
+        Line::new(what, Unit::Milliseconds, at(&durable_ms, percent))
     };
     let before = daemon.core_seconds()?;
     std::thread::sleep(sizes.idle);
@@ -52,6 +68,8 @@ pub(crate) fn lines(sizes: &Sizes) -> anyhow::Result<Vec<Line>> {
         late(50),
         late(95).limited(Limit::AtMost(20.0)),
         late(99).limited(Limit::AtMost(50.0)),
+        durable(50),
+        durable(99),
         idle("memory", Unit::Megabytes, daemon.resident_mb()?).limited(Limit::AtMost(25.0)),
         idle("a core's time", Unit::Percent, share).limited(Limit::AtMost(0.2)),
     ])
@@ -66,10 +84,17 @@ fn replace(corpus: &Corpus, n: usize, revision: usize) -> anyhow::Result<()> {
     Ok(fs::rename(corpus.path("draft"), manifest)?)
 }
 
-/// Replaces a manifest; milliseconds beyond the settle time until the CDN has a call.
-fn change(corpus: &Corpus, endpoint: &Endpoint, n: usize, revision: usize) -> anyhow::Result<f64> {
-    replace(corpus, n, revision)?;
-    let changed = Instant::now();
+/// Milliseconds until the disk has one more page of the state's size: no change is
+/// sent before the disk has that.
+fn write_durably(mut disk: &fs::File) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    disk.write_all(&[0; 8192])?;
+    disk.sync_all()?;
+    Ok(start.elapsed().as_secs_f64() * 1000.0)
+}
+
+/// Milliseconds beyond the settle time until the CDN has a call.
+fn late_ms(endpoint: &Endpoint, changed: Instant) -> anyhow::Result<f64> {
     let call = endpoint.calls.recv_timeout(PATIENCE);
     let call = call.context("no call came")?;
     let took = call.arrived.duration_since(changed);
