@@ -1,8 +1,9 @@
 //! State: ledgers, journal, requests and history in one `SQLite` file (edge).
 //!
 //! [`Store`] writes and holds the lock for its life; [`Reader`] reads beside
-//! it. Both read through [`Records`]. Every writing verb is one durable
-//! transaction, takes the time as an argument, and leaves nothing half done.
+//! it. Both read through [`Records`]. Every writing verb is one transaction, takes
+//! the time as an argument, and leaves nothing half done; it is durable unless it
+//! says with what it becomes so.
 //! No SQL is spoken anywhere else.
 
 mod advance;

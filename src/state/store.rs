@@ -32,6 +32,8 @@ pub struct Store {
     pub(super) home: Option<Home>,
     /// What was noted last may still be lost with the machine.
     has_notes: bool,
+    /// The disk may have failed to take notes, and is not asked again by itself.
+    is_log_doubtful: bool,
 }
 
 impl Store {
@@ -43,6 +45,8 @@ impl Store {
         let path = resolved(path);
         let open = || -> Result<Self> {
             let lock = Lock::take(&path, holder)?;
+            // Of a process that was killed, which may have noted something.
+            let has_notes = has_log(&path);
             if !exists(&path)? {
                 create(&path, now_ms)?;
             }
@@ -51,7 +55,8 @@ impl Store {
                 commit: None,
                 begins_past: false,
                 home: Some(Home::new(path.clone(), lock)?),
-                has_notes: false,
+                has_notes,
+                is_log_doubtful: false,
             })
         };
         open().map_err(|error| error.at(&path))
@@ -67,6 +72,7 @@ impl Store {
             begins_past: false,
             home: None,
             has_notes: false,
+            is_log_doubtful: false,
         })
     }
 
@@ -94,12 +100,32 @@ impl Store {
     /// Runs `work` as one durable transaction; the serial grows if it changed
     /// anything.
     pub(super) fn write<T>(&mut self, work: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
-        let written = self.transact(work).map(|(result, has_changed)| {
+        let copied = if self.is_log_doubtful {
+            self.copy_log()
+        } else {
+            Ok(())
+        };
+        let written = copied.and_then(|()| self.transact(work));
+        self.is_log_doubtful |= written.is_err() && self.has_notes;
+        let written = written.map(|(result, has_changed)| {
             // The log is written out as a whole, so that notes are with it.
             self.has_notes &= !has_changed;
             result
         });
         self.placed(written)
+    }
+
+    /// Copies the log into the file, which writes anew what the disk may have failed
+    /// to take: after an error the kernel holds it for written.
+    fn copy_log(&mut self) -> Result<()> {
+        let conn = self.records.connection();
+        let is_busy = conn.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))?;
+        if is_busy {
+            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            return Err(rusqlite::Error::SqliteFailure(busy, None).into());
+        }
+        (self.is_log_doubtful, self.has_notes) = (false, false);
+        Ok(())
     }
 
     /// Runs `work` as one transaction that outlives this process, but the machine
@@ -444,6 +470,29 @@ mod tests {
         let failed = store.note(|_| Err::<(), _>(StateError::damaged("a", "b", "c")));
         failed.unwrap_err();
         assert_eq!((store.has_notes, waits(&store)), (false, 2));
+        store.note(change).unwrap();
+        let failed = store.write(|_| Err::<(), _>(StateError::damaged("a", "b", "c")));
+        failed.unwrap_err();
+        assert!(store.has_notes && store.is_log_doubtful);
+        store.write(|_| Ok(())).unwrap();
+        assert!(!store.has_notes && !store.is_log_doubtful);
+    }
+
+    #[test]
+    fn what_a_killed_process_noted_is_made_durable_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("freshen.db");
+        let mut store = Store::open(&path, &me(), 0).unwrap();
+        assert!(!store.has_notes);
+        begin(&mut store, "small", 10).unwrap();
+        // A reader keeps the log, as a kill does.
+        let reader = Reader::open(&path).unwrap();
+        drop(store);
+        let mut store = Store::open(&path, &me(), 0).unwrap();
+        assert!(store.has_notes);
+        store.keep_notes().unwrap();
+        assert!(!store.has_notes);
+        drop(reader);
     }
 
     #[test]

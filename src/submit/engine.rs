@@ -189,6 +189,8 @@ impl Submitter {
                 return Ok(Pause::MakeWay);
             }
             let wake_ms = self.turn(store, now_ms, &limits)?;
+            // Where nothing may be sent for now, what the plan began must last as well.
+            store.keep_notes()?;
             self.report_progress(store, observer, wake_ms);
             if self.calls_for_a_plan(store, observer, &mut limits, now_ms)? {
                 self.journal(store, now_ms)?;
