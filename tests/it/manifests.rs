@@ -348,3 +348,16 @@ fn what_files_say_of_each_other_counts_anew_for_files_that_are_as_they_were() {
         known.push(readings);
     }
 }
+
+#[test]
+fn a_file_under_another_name_is_read_again_so_that_its_problems_name_it() {
+    let file = source("a.yaml", b"kind: [\n");
+    let (_, readings) = read_again(std::slice::from_ref(&file), &providers(), &[]);
+    let renamed = SourceFile {
+        name: Arc::from("other/a.yaml"),
+        ..file
+    };
+    let (catalog, _) = read_again(&[renamed], &providers(), &[&readings]);
+    let place = catalog.problems[0].place.as_ref().unwrap();
+    assert_eq!(&*place.file, "other/a.yaml");
+}
