@@ -77,7 +77,8 @@ impl Work {
 
     fn take_at(&mut self, position: usize) -> Entry {
         self.is_taken[position] = true;
-        self.left -= 1;
+        // Of a source that ended none are left, yet another work may send what it wanted.
+        self.left = self.left.saturating_sub(1);
         self.pending[position]
     }
 
@@ -280,6 +281,19 @@ mod tests {
         let (items, claims) = cut(&mut queue, Class::Planned, 10);
         assert_eq!(items, ["a", "b", "c"]);
         assert_eq!(claims, [(1, 2), (2, 2)]);
+    }
+
+    #[test]
+    fn what_a_source_does_not_yield_goes_with_a_set_that_yields_it() {
+        let mut queue = Queue::default();
+        let mut short = work("short", 1, Class::Planned, &["a", "b"]);
+        short.source = Box::new(ListSource::default());
+        queue.add(short);
+        queue.add(work("whole", 2, Class::Planned, &["b", "c", "d"]));
+        let (items, claims) = cut(&mut queue, Class::Planned, 10);
+        assert_eq!(items, ["b", "c", "d"]);
+        assert_eq!(claims, [(1, 1), (2, 3)]);
+        assert_eq!(queue.cut(Class::Planned, 10), None);
     }
 
     #[test]
