@@ -123,7 +123,9 @@ impl Records {
     /// Accepted items that are looked after, by when they are next.
     pub fn open_probes(&self) -> Result<Vec<OpenProbe>> {
         let sql = "SELECT id, target_id, item, due_ms, before, accepted_ms, until_ms, looks,
-            is_again OR ledger_id IS NULL FROM probe WHERE state = 'looking' ORDER BY due_ms, id";
+            is_again OR ledger_id IS NULL FROM probe
+            WHERE state IN ('sent', 'looking', 'again') AND state = 'looking'
+            ORDER BY due_ms, id";
         let mut statement = self.connection().prepare_cached(sql)?;
         let mut rows = statement.query([])?;
         let mut open = Vec::new();
@@ -150,12 +152,12 @@ impl Records {
             Ok(keys.collect::<Result<_, _>>()?)
         };
         let doubtful = "is_last = 1 AND state IN ('unchanged', 'stale', 'unknown') ORDER BY key";
-        Ok((keys("state = 'again'")?, keys(doubtful)?))
+        Ok((keys(AGAIN)?, keys(doubtful)?))
     }
 
     /// How many items of `target` were last found like that.
     pub fn findings(&self, target: TargetId) -> Result<BTreeMap<Finding, u64>> {
-        if !self.has_probe_table()? {
+        if !self.has_table("probe")? {
             return Ok(BTreeMap::new());
         }
         let sql = "SELECT state, count(*) FROM probe WHERE target_id = ? AND is_last = 1
@@ -187,15 +189,8 @@ impl Records {
         self.probes("batch_no = ? AND state <> 'dropped'", [no.0])
     }
 
-    /// A state of an older format, opened for reading, has no such table.
-    fn has_probe_table(&self) -> Result<bool> {
-        let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'probe'";
-        let found = self.connection().query_row(sql, [], |_| Ok(()));
-        Ok(found.optional()?.is_some())
-    }
-
     fn probes(&self, condition: &str, arguments: impl Params) -> Result<Vec<ProbeRecord>> {
-        if !self.has_probe_table()? {
+        if !self.has_table("probe")? {
             return Ok(Vec::new());
         }
         let sql = format!(
@@ -254,6 +249,10 @@ pub(super) fn insert(conn: &Connection, probe: &NewProbe) -> Result<()> {
     Ok(())
 }
 
+/// What is about to be sent once more. With the condition of the index of open probes,
+/// without which SQLite would walk through all there ever were.
+const AGAIN: &str = "state IN ('sent', 'looking', 'again') AND state = 'again'";
+
 /// From an acceptance on.
 const LOOK: &str = "UPDATE probe SET state = 'looking', accepted_ms = ?2, due_ms = ?3,
     until_ms = ?3 + timeout_ms, looks = 0";
@@ -274,8 +273,8 @@ pub(super) fn closed(
     let sql = format!("{LOOK} WHERE batch_no = ?1 AND state = 'sent'");
     conn.prepare_cached(&sql)?
         .execute(params![no, now_ms, gate_ms])?;
-    let sql = "SELECT id, key FROM probe WHERE target_id = ? AND state = 'again'";
-    let mut statement = conn.prepare_cached(sql)?;
+    let sql = format!("SELECT id, key FROM probe WHERE target_id = ? AND {AGAIN}");
+    let mut statement = conn.prepare_cached(&sql)?;
     let again = statement.query_map([target.0], |row| {
         Ok((row.get::<_, i64>(0)?, row.get(1).map(Key::from_bytes)?))
     })?;
@@ -296,9 +295,10 @@ pub(super) fn refused(
     keys: impl Iterator<Item = Key>,
     now_ms: i64,
 ) -> Result<()> {
-    let sql = "UPDATE probe SET state = 'stale', judged_ms = ?
-        WHERE target_id = ? AND key = ? AND state = 'again'";
-    let mut statement = conn.prepare_cached(sql)?;
+    let sql = format!(
+        "UPDATE probe SET state = 'stale', judged_ms = ? WHERE target_id = ? AND key = ? AND {AGAIN}"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     for key in keys {
         statement.execute(params![now_ms, target.0, key.to_bytes()])?;
     }
@@ -307,7 +307,8 @@ pub(super) fn refused(
 
 /// What has left its set (sorted) is looked at no more: nothing would send it again.
 pub(super) fn departed(conn: &Connection, ledger: LedgerId, keys: &[Key]) -> Result<()> {
-    let sql = "SELECT id, key FROM probe WHERE ledger_id = ? AND state IN ('looking', 'again')";
+    let sql = "SELECT id, key FROM probe WHERE ledger_id = ?
+        AND state IN ('sent', 'looking', 'again') AND state <> 'sent'";
     let mut statement = conn.prepare_cached(sql)?;
     let open = statement.query_map([ledger.0], |row| {
         Ok((row.get::<_, i64>(0)?, row.get(1).map(Key::from_bytes)?))
@@ -391,4 +392,26 @@ fn read_sight(row: &Row, column: usize) -> Result<Option<Sight>> {
 
 fn to_json(sight: &Sight) -> String {
     serde_json::to_string(sight).expect("what was seen has nothing that JSON cannot say")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Store;
+
+    #[test]
+    fn no_look_of_the_past_is_walked_through_for_what_is_sent_once_more() {
+        let store = Store::in_memory(0).unwrap();
+        let sql =
+            format!("EXPLAIN QUERY PLAN SELECT key FROM probe WHERE target_id = ? AND {AGAIN}");
+        let row = store
+            .connection()
+            .query_row(&sql, [0], |row| row.get("detail"));
+        let plan: String = row.unwrap();
+        assert!(
+            plan.contains("USING COVERING INDEX probe_open")
+                || plan.contains("USING INDEX probe_open"),
+            "{plan}"
+        );
+    }
 }

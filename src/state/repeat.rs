@@ -4,7 +4,7 @@
 //! What is sent for a repeat is an `echo`: its acceptance asks for no repeats of
 //! its own, unless somebody has asked for it as well.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::bucket;
 use super::fold::overlay_of;
@@ -37,9 +37,7 @@ pub struct Repeats {
 impl Records {
     /// What is to be sent again, target by target.
     pub fn repeats(&self) -> Result<Vec<Repeats>> {
-        let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'repeat'";
-        let found = self.connection().query_row(table, [], |_| Ok(()));
-        if found.optional()?.is_none() {
+        if !self.has_table("repeat")? {
             return Ok(Vec::new());
         }
         let sql = "SELECT target_id, sum(length(entries)) / 16, min(due_ms), max(due_ms)
