@@ -300,6 +300,8 @@ fn tune(conn: &Connection) -> Result<()> {
     // Pages of a log of 32 MiB: most are written again and again while batches are
     // opened and closed, and need to be copied into the file but once.
     conn.pragma_update(None, "wal_autocheckpoint", 4_096)?;
+    // Else SQLite prepares a cached statement anew for each use, to plan by its values.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
