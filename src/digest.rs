@@ -63,7 +63,7 @@ impl Key {
         Self(be_prefix(&bytes, 10))
     }
 
-    /// The leading `bits` (at most 32) of the key: its ledger bucket.
+    /// The leading `bits` (at most 32) of the key: its bucket.
     pub fn bucket(self, bits: u32) -> u32 {
         (self.0 >> (80 - bits)) as u32
     }

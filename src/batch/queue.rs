@@ -6,19 +6,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::journal::Claim;
+use super::pending::Pending;
 use super::rate::Class;
-use super::seek;
 use crate::digest::{Entry, Key};
 use crate::plan::recorded::LedgerId;
 
 /// Where the text of pending items comes from: a cursor into an expansion, so
 /// that nothing holds all URLs at once.
 pub trait ItemSource: Send {
-    /// The next items whose entries are among those of `wanted`, which are
-    /// sorted, about `at_most`, and where each entry is there; none when the
-    /// source is at its end. An item may come more than once. All calls want the
-    /// same, so that a source may look ahead.
-    fn read(&mut self, wanted: &Arc<[Entry]>, at_most: usize) -> Vec<(usize, Box<str>)>;
+    /// The next items whose entries are among those of `wanted`, about `at_most`,
+    /// and where each entry is there; none when the source is at its end. An item
+    /// may come more than once. All calls want the same, so that a source may look
+    /// ahead.
+    fn read(&mut self, wanted: &Arc<Pending>, at_most: usize) -> Vec<(usize, Box<str>)>;
 }
 
 /// What one ledger wants sent.
@@ -26,8 +26,7 @@ pub struct Work {
     set: String,
     ledger: LedgerId,
     class: Class,
-    /// Sorted.
-    pending: Arc<[Entry]>,
+    pending: Arc<Pending>,
     is_taken: Vec<bool>,
     left: usize,
     source: Box<dyn ItemSource>,
@@ -50,7 +49,7 @@ impl Work {
         set: &str,
         ledger: LedgerId,
         class: Class,
-        pending: Arc<[Entry]>,
+        pending: Vec<Entry>,
         source: Box<dyn ItemSource>,
     ) -> Self {
         Self {
@@ -59,7 +58,7 @@ impl Work {
             class,
             is_taken: vec![false; pending.len()],
             left: pending.len(),
-            pending,
+            pending: Arc::new(Pending::new(pending)),
             source,
             buffer: VecDeque::new(),
         }
@@ -67,19 +66,21 @@ impl Work {
 
     /// Where the entry of `key` is, if it is still wanted.
     fn position(&self, key: Key) -> Option<usize> {
-        let position = seek::position(&self.pending, key)?;
+        let position = self.pending.position(key)?;
         (!self.is_taken[position]).then_some(position)
     }
 
-    fn take(&mut self, key: Key) -> Option<Entry> {
-        self.position(key).map(|position| self.take_at(position))
+    /// The position of the entry that is taken, if it was still wanted.
+    fn take(&mut self, key: Key) -> Option<usize> {
+        let position = self.position(key)?;
+        self.take_at(position);
+        Some(position)
     }
 
-    fn take_at(&mut self, position: usize) -> Entry {
+    fn take_at(&mut self, position: usize) {
         self.is_taken[position] = true;
         // Of a source that ended none are left, yet another work may send what it wanted.
         self.left = self.left.saturating_sub(1);
-        self.pending[position]
     }
 
     /// The next item that is still wanted, and where its entry is.
@@ -121,7 +122,7 @@ impl Queue {
                 .iter_mut()
                 .filter(|other| other.ledger == work.ledger)
             {
-                for entry in &*work.pending {
+                for entry in work.pending.iter() {
                     planned.take(entry.key());
                 }
             }
@@ -153,7 +154,7 @@ impl Queue {
             .collect();
         order.sort_by_key(|&at| (self.works[at].left, at));
         let mut items = Vec::new();
-        let mut claims: BTreeMap<LedgerId, Vec<Entry>> = BTreeMap::new();
+        let mut cut = vec![Vec::new(); self.works.len()];
         let shared = self
             .shared
             .take()
@@ -167,25 +168,37 @@ impl Queue {
                     break;
                 };
                 items.push(item);
-                let entry = work.take_at(position);
-                claims.entry(work.ledger).or_default().push(entry);
-                for claimant in shared.get(&entry.key()).into_iter().flatten() {
-                    let work = &mut self.works[*claimant];
-                    if let Some(entry) = work.take(entry.key()) {
-                        claims.entry(work.ledger).or_default().push(entry);
-                    }
+                work.take_at(position);
+                cut[at].push(position);
+                if shared.is_empty() {
+                    // The entry itself is left alone: see `claims`.
+                    continue;
+                }
+                let key = work.pending[position].key();
+                for &claimant in shared.get(&key).into_iter().flatten() {
+                    cut[claimant].extend(self.works[claimant].take(key));
                 }
             }
         }
         self.shared = Some(shared);
-        let claims: Vec<Claim> = claims
-            .into_iter()
-            .map(|(ledger, mut entries)| {
-                entries.sort_unstable();
-                Claim { ledger, entries }
-            })
-            .collect();
-        (!items.is_empty()).then_some((items, claims))
+        (!items.is_empty()).then(|| (items, self.claims(&cut)))
+    }
+
+    /// The entries at these positions of each work, by ledger. They are read here and
+    /// not one by one as they are taken, so that memory is waited for once and not
+    /// each time.
+    fn claims(&self, cut: &[Vec<usize>]) -> Vec<Claim> {
+        let mut claims: BTreeMap<LedgerId, Vec<Entry>> = BTreeMap::new();
+        let cut = self.works.iter().zip(cut);
+        for (work, positions) in cut.filter(|(_, positions)| !positions.is_empty()) {
+            let entries = positions.iter().map(|position| work.pending[*position]);
+            claims.entry(work.ledger).or_default().extend(entries);
+        }
+        let claims = claims.into_iter().map(|(ledger, mut entries)| {
+            entries.sort_unstable();
+            Claim { ledger, entries }
+        });
+        claims.collect()
     }
 }
 
@@ -218,12 +231,12 @@ impl ListSource {
 }
 
 impl ItemSource for ListSource {
-    fn read(&mut self, wanted: &Arc<[Entry]>, at_most: usize) -> Vec<(usize, Box<str>)> {
+    fn read(&mut self, wanted: &Arc<Pending>, at_most: usize) -> Vec<(usize, Box<str>)> {
         let mut found = Vec::new();
         while found.len() < at_most
             && let Some((key, item)) = self.0.pop_front()
         {
-            let position = seek::position(wanted, key);
+            let position = wanted.position(key);
             found.extend(position.map(|position| (position, item)));
         }
         found
@@ -235,15 +248,23 @@ mod tests {
     use super::*;
     use crate::digest::{ItemKind, Mark};
 
-    fn work(set: &str, ledger: i64, class: Class, items: &[&str]) -> Work {
-        let key = |item: &str| Key::of(ItemKind::Url, item.as_bytes());
-        let mut pending: Vec<Entry> = items
+    fn key(item: &str) -> Key {
+        Key::of(ItemKind::Url, item.as_bytes())
+    }
+
+    fn entries(set: &str, items: &[&str]) -> Vec<Entry> {
+        let mark = Mark::of(&[Some(set)]);
+        let mut entries: Vec<Entry> = items
             .iter()
-            .map(|item| Entry::new(key(item), Mark::of(&[Some(set)])))
+            .map(|item| Entry::new(key(item), mark))
             .collect();
-        pending.sort_unstable();
+        entries.sort_unstable();
+        entries
+    }
+
+    fn work(set: &str, ledger: i64, class: Class, items: &[&str]) -> Work {
         let source = ListSource::new(items.iter().map(|item| (key(item), (*item).into())));
-        let pending = pending.into();
+        let pending = entries(set, items);
         Work::new(set, LedgerId(ledger), class, pending, Box::new(source))
     }
 
@@ -275,12 +296,18 @@ mod tests {
 
     #[test]
     fn what_two_sets_want_goes_once_with_two_claims() {
+        let (one, two) = (["a", "b", "c"], ["c", "d", "e", "a"]);
         let mut queue = Queue::default();
-        queue.add(work("one", 1, Class::Planned, &["a", "b"]));
-        queue.add(work("two", 2, Class::Planned, &["b", "c"]));
-        let (items, claims) = cut(&mut queue, Class::Planned, 10);
-        assert_eq!(items, ["a", "b", "c"]);
-        assert_eq!(claims, [(1, 2), (2, 2)]);
+        queue.add(work("one", 1, Class::Planned, &one));
+        queue.add(work("two", 2, Class::Planned, &two));
+        let (items, claims) = queue.cut(Class::Planned, 10).unwrap();
+        assert_eq!(items.concat(), "abcde");
+        let claim = |ledger, set, items: &[&str]| {
+            let entries = entries(set, items);
+            let ledger = LedgerId(ledger);
+            Claim { ledger, entries }
+        };
+        assert_eq!(claims, [claim(1, "one", &one), claim(2, "two", &two)]);
     }
 
     #[test]

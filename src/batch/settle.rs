@@ -401,13 +401,7 @@ mod tests {
             .collect();
         pending.sort_unstable();
         let source = ListSource::new(items.iter().map(|item| (key(item), item.as_str().into())));
-        Work::new(
-            set,
-            LedgerId(ledger),
-            class,
-            pending.into(),
-            Box::new(source),
-        )
+        Work::new(set, LedgerId(ledger), class, pending, Box::new(source))
     }
 
     /// Plays a lane to its end in invented time; every number that the journal

@@ -9,6 +9,7 @@ mod compile;
 mod kept;
 mod line;
 mod program;
+mod sieve;
 mod sorted;
 mod template;
 mod url;

@@ -11,6 +11,7 @@ use crate::wire::Wire;
 
 use super::compile::{OfAsset, mark_of};
 use super::line::Revisions;
+use super::sieve::Sieve;
 use super::template::Pattern;
 
 /// URLs that one task of a parallel run is about.
@@ -267,15 +268,12 @@ impl Expansion {
         wire: &Wire,
         wanted: &(dyn Fn(Key) -> Option<W> + Sync),
     ) -> Vec<(W, Box<str>)> {
-        let mut hits = Vec::new();
+        let mut sieve = Sieve::new(wanted);
         self.visit(rows, |url, _| {
             let item = wire.item(url.as_bytes());
-            let key = Key::of(ItemKind::Url, item);
-            if let Some(wanted) = wanted(key) {
-                hits.push((wanted, Box::from(&url[..item.len()])));
-            }
+            sieve.push(Key::of(ItemKind::Url, item), &url[..item.len()]);
         });
-        hits
+        sieve.finish()
     }
 
     /// Runs through the URLs of `rows` in one buffer, without the excluded.

@@ -13,9 +13,9 @@ use super::waits::sample_size;
 use crate::batch::backoff;
 use crate::batch::lane::{Lane, Settings};
 use crate::batch::origin::AtOrigin;
+use crate::batch::pending::Pending;
 use crate::batch::queue::{ItemSource, ListSource, Work};
 use crate::batch::rate::{Budget, Class};
-use crate::batch::seek;
 use crate::declare::Cdn;
 use crate::digest::{Digest, Entry};
 use crate::expand::{Expansion, Found};
@@ -239,7 +239,7 @@ fn load(
             Some(expansion) => Box::new(ExpansionSource::new(expansion, &cdn.wire)),
             None => Box::new(adhoc(planned, entries)),
         };
-        lane.add(Work::new(&set.set, ledger, class, entries.into(), source));
+        lane.add(Work::new(&set.set, ledger, class, entries.to_vec(), source));
     }
 }
 
@@ -282,13 +282,13 @@ impl ExpansionSource {
     }
 
     /// Has what follows looked for on another thread.
-    fn look_ahead(&mut self, wanted: &Arc<[Entry]>, at_most: usize) {
+    fn look_ahead(&mut self, wanted: &Arc<Pending>, at_most: usize) {
         let Some(from) = self.next else { return };
         let (found, ahead) = sync_channel(1);
         let (expansion, wire) = (Arc::clone(&self.expansion), self.wire.clone());
         let wanted = Arc::clone(wanted);
         rayon::spawn(move || {
-            let wanted = |key| seek::position(&wanted, key);
+            let wanted = |key| wanted.position(key);
             let find = || expansion.find(&wire, from, &wanted, at_most);
             // A defect of ours shows where this is waited for, instead of ending the
             // process; and whoever waited may be gone.
@@ -301,11 +301,11 @@ impl ExpansionSource {
 }
 
 impl ItemSource for ExpansionSource {
-    fn read(&mut self, wanted: &Arc<[Entry]>, at_most: usize) -> Vec<(usize, Box<str>)> {
+    fn read(&mut self, wanted: &Arc<Pending>, at_most: usize) -> Vec<(usize, Box<str>)> {
         while let Some(from) = self.next {
             let ahead = self.ahead.take().and_then(|ahead| ahead.recv().ok());
             let found = ahead.unwrap_or_else(|| {
-                let wanted = |key| seek::position(wanted, key);
+                let wanted = |key| wanted.position(key);
                 self.expansion.find(&self.wire, from, &wanted, at_most)
             });
             self.next = found.next;

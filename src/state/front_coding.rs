@@ -6,13 +6,24 @@ pub(super) fn encode(items: &[Box<str>]) -> Vec<u8> {
     let mut before: &[u8] = b"";
     for item in items {
         let bytes = item.as_bytes();
-        let shared = before.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+        let shared = shared_length(before, bytes);
         write_length(&mut coded, shared);
         write_length(&mut coded, bytes.len() - shared);
         coded.extend_from_slice(&bytes[shared..]);
         before = bytes;
     }
     coded
+}
+
+/// How many bytes both begin with: URLs of a set share most of theirs, so that they
+/// are compared by sixteen first.
+fn shared_length(left: &[u8], right: &[u8]) -> usize {
+    let (left_chunks, _) = left.as_chunks::<16>();
+    let (right_chunks, _) = right.as_chunks::<16>();
+    let chunks = left_chunks.iter().zip(right_chunks);
+    let whole = 16 * chunks.take_while(|(left, right)| left == right).count();
+    let bytes = left[whole..].iter().zip(&right[whole..]);
+    whole + bytes.take_while(|(left, right)| left == right).count()
 }
 
 /// The inverse of [`encode`]; `None` where the bytes are none of its making.
@@ -66,6 +77,17 @@ mod tests {
         fn items_survive_and_keep_their_order(items in proptest::collection::vec("(https://a/)?.{0,200}", 0..20)) {
             let items: Vec<Box<str>> = items.into_iter().map(Into::into).collect();
             prop_assert_eq!(decode(&encode(&items)), Some(items));
+        }
+
+        #[test]
+        fn all_that_two_items_share_is_found(
+            shared in proptest::collection::vec(any::<u8>(), 0..70),
+            left in proptest::collection::vec(any::<u8>(), 0..40),
+            right in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let [left, right] = [left, right].map(|own| [&shared[..], &own].concat());
+            let alike = left.iter().zip(&right).take_while(|(left, right)| left == right);
+            prop_assert_eq!(shared_length(&left, &right), alike.count());
         }
 
         #[test]
