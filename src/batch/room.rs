@@ -47,6 +47,12 @@ impl Lane {
         self.is_busy() || (!self.ready.is_empty() && self.halt.is_none())
     }
 
+    /// Calls that may begin beside those under way.
+    pub fn free(&self) -> usize {
+        let under_way = self.in_flight.len();
+        self.settings.concurrency.saturating_sub(under_way)
+    }
+
     /// The number of a parcel, once the journal has given it one.
     pub fn number(&self, ticket: Ticket) -> Option<BatchNo> {
         self.parcels.get(&ticket)?.no

@@ -32,9 +32,9 @@ use crate::state::{StateError, Step, Store};
 /// How often requests of other processes are looked for.
 pub(super) const INBOX_MS: i64 = 500;
 
-/// Batches of a lane that are opened in one transaction, at most: the first of
-/// them are on their way while the next are cut.
-const OPENED_AT_ONCE: usize = 4;
+/// Transactions that the free calls of a lane begin with, about: the first are on their
+/// way while the next are cut, and one that is free alone waits for no others.
+const FILLED_IN: usize = 4;
 
 /// Drives lanes.
 #[derive(Debug)]
@@ -259,7 +259,8 @@ impl Submitter {
     ) -> Option<i64> {
         let outbound = &mut self.outbound[at];
         let target = outbound.target;
-        for _ in 0..OPENED_AT_ONCE {
+        let at_once = outbound.lane.free().div_ceil(FILLED_IN).max(1);
+        for _ in 0..at_once {
             match outbound.lane.next(now_ms) {
                 Next::LookUp => departing.push((target, Errand::LookUp)),
                 Next::Open(ticket, batch) => {
