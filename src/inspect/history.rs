@@ -7,7 +7,7 @@ use crate::declare::Declared;
 use crate::reconcile::asks::Ask;
 use crate::report::Report;
 use crate::report::history::{HistoryDocument, report};
-use crate::state::{BatchRecord, HistoryFilter, Records, Request, StateError};
+use crate::state::{HistoryFilter, Records, Request, StateError};
 
 /// The latest batches, at most so many, and the requests of that time; only
 /// those that concern `set`, where one is named. Targets go by their `names`.
@@ -23,7 +23,9 @@ pub fn history(
         at_most,
     };
     let batches = records.history(&filter)?;
-    let since_ms = since_ms(&batches, at_most);
+    let is_cut = batches.len() as u64 >= u64::from(at_most);
+    let oldest = batches.last().filter(|_| is_cut);
+    let since_ms = oldest.map_or(i64::MIN, |oldest| oldest.opened_ms);
     let requests = requests(records, set, since_ms, at_most)?;
     let mut lapses = records.lapses(since_ms)?;
     lapses.retain(|lapse| set.is_none_or(|set| lapse.set == set));
@@ -32,7 +34,12 @@ pub fn history(
     for batch in &batches {
         probes.insert(batch.no, records.probes_of(batch.no)?);
     }
-    Ok(report(&batches, (&requests, &lapses), names, &probes))
+    Ok(report(
+        (&batches, is_cut),
+        (&requests, &lapses),
+        names,
+        &probes,
+    ))
 }
 
 /// Whether anything is known of a set called `name`.
@@ -41,13 +48,6 @@ pub fn is_known(declared: &Declared, records: &Records, name: &str) -> Result<()
         return Ok(());
     }
     wanted::set(declared, Some(name))
-}
-
-/// When the oldest of `batches` was opened, where older ones are not shown.
-fn since_ms(batches: &[BatchRecord], at_most: u32) -> i64 {
-    let is_cut = batches.len() as u64 >= u64::from(at_most);
-    let oldest = batches.last().filter(|_| is_cut);
-    oldest.map_or(i64::MIN, |oldest| oldest.opened_ms)
 }
 
 fn requests(

@@ -93,10 +93,10 @@ pub struct BatchDocument {
     pub verification: Option<VerificationDocument>,
 }
 
-/// The report on `batches`, to targets with these `names`, and on `requests`,
+/// The report on `batches`, of which `is_cut` says that there may be older ones, to targets with these `names`, and on `requests`,
 /// latest first, with waits that lapsed; `probes` are what was looked at of the batches.
 pub fn report(
-    batches: &[BatchRecord],
+    (batches, is_cut): (&[BatchRecord], bool),
     (requests, lapses): (&[Request], &[Lapse]),
     names: &BTreeMap<String, String>,
     probes: &BTreeMap<BatchNo, Vec<ProbeRecord>>,
@@ -143,9 +143,14 @@ pub fn report(
         notes: Vec::new(),
         problems: Vec::new(),
         summary: format!(
-            "{}, {}{asked}.",
+            "{}, {}{asked}{}.",
             counted(batches.len() as u64, "batch"),
-            counted(items, "item")
+            counted(items, "item"),
+            if is_cut {
+                ": the latest, see `--last`"
+            } else {
+                ""
+            }
         ),
     };
     Report { body, wire }

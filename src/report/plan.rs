@@ -38,6 +38,9 @@ pub struct PlanDocument {
     pub refused: u64,
     /// Items that are not sent because an inner tier refused them.
     pub held_back: u64,
+    /// Items of batches whose outcome is not recorded: still sent by another process, or
+    /// cut off with it and then sent again.
+    pub under_way: u64,
     /// Whether anything waits for an approval.
     pub is_blocked: bool,
     /// Items of a first run that are more than goes without a word.
@@ -122,6 +125,8 @@ pub struct Context {
     pub cost: Cost,
     /// The same, Cdn by Cdn.
     pub cdns: Vec<CdnCost>,
+    /// Items of batches whose outcome is not recorded.
+    pub under_way: u64,
     /// Some URLs of (set, Cdn), where asked for.
     pub urls: BTreeMap<(String, String), Vec<String>>,
     /// Found while declaring and expanding.
@@ -312,6 +317,7 @@ fn document(plan: &Plan, context: &Context) -> PlanDocument {
         held: plan.held(),
         refused: plan.refused(),
         held_back: plan.held_back(),
+        under_way: context.under_way,
         is_blocked: plan.is_blocked(),
         bootstrap: plan.bootstrap.map(|bootstrap| bootstrap.items),
         sets: plan

@@ -9,8 +9,22 @@ use super::reconcile::Reconciled;
 use crate::plan::Plan;
 use crate::reconcile::estimate::Prospect;
 
-/// What is sent, what waits, and what is not sent whatever is approved.
+/// What is sent, what waits, and what is not sent whatever is approved; then what was
+/// sent without an answer so far, which is no part of the plan.
 pub(super) fn of_plan(plan: &Plan, context: &Context) -> String {
+    let mut text = of_items(plan, context);
+    if context.under_way > 0 {
+        let under_way = counted(context.under_way, "URL");
+        text.extend([
+            " Under way: ",
+            &under_way,
+            ", sent again if whoever sent them is gone.",
+        ]);
+    }
+    text
+}
+
+fn of_items(plan: &Plan, context: &Context) -> String {
     let waiting = waiting(plan);
     let blocked = counted(waiting, "URL");
     let items = plan.items();
@@ -19,10 +33,12 @@ pub(super) fn of_plan(plan: &Plan, context: &Context) -> String {
     if items + waiting == 0 {
         return if let Some(kept_back) = kept_back {
             format!("Plan: nothing to send now; {kept_back}.")
-        } else if context.problems.is_empty() {
-            "Plan: nothing to send; every CDN has been told.".to_owned()
-        } else {
+        } else if !context.problems.is_empty() {
             "Plan: nothing to send, as far as could be judged.".to_owned()
+        } else if context.under_way > 0 {
+            "Plan: nothing more to send.".to_owned()
+        } else {
+            "Plan: nothing to send; every CDN has been told.".to_owned()
         };
     }
     let mut text = match (items, waiting) {

@@ -48,6 +48,26 @@ fn the_lock_of_a_process_that_is_dead_is_waited_for() {
     heir.wait().unwrap();
 }
 
+#[test]
+fn what_was_under_way_at_a_crash_is_told_by_the_plan() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    world.sends(0);
+    world.set("set", "  assets: [a, b, c]");
+    crash(&world);
+    let told = |text: &str| {
+        let plan = world.ends(0, &["plan"]);
+        assert!(plan.contains(text), "{plan}");
+    };
+    told("nothing more to send. Under way: 2 URLs, sent again if whoever sent them is gone.");
+    world.set("set", "  assets: [a, b, c, d]");
+    told("Plan: 1 URL to send in 1 call, at once at the declared rate. Under way: 2 URLs");
+    let json = world.ends(0, &["plan", "--output", "json"]);
+    assert!(json.contains("\"underWay\": 2"), "{json}");
+    assert_eq!(world.sends(0).concat().len(), 3);
+    told("every CDN has been told");
+}
+
 fn check_abandoned(world: &World, why: &str) {
     let history = world.ends(0, &["history"]);
     assert!(history.contains(&format!("abandoned: {why}")), "{history}");

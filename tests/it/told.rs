@@ -197,6 +197,20 @@ fn why_somebody_invalidated_stands_in_the_history() {
 }
 
 #[test]
+fn history_says_where_it_shows_only_the_latest() {
+    let world = World::new("");
+    for revision in ["A", "B", "C"] {
+        world.set("set", &format!("  revision: {revision}\n  assets: [a]"));
+        world.sends(0);
+    }
+    let latest = world.ends(0, &["history", "--last", "2"]);
+    let told = "2 batches, 2 items: the latest, see `--last`.";
+    assert!(latest.contains(told), "{latest}");
+    let all = world.ends(0, &["history", "--last", "4"]);
+    assert!(all.contains("3 batches, 3 items."), "{all}");
+}
+
+#[test]
 fn a_url_that_somebody_sent_by_hand_says_when() {
     let world = World::new("");
     world.set("set", "  assets: [a]");
