@@ -226,6 +226,25 @@ fn a_url_that_somebody_sent_by_hand_says_when() {
 }
 
 #[test]
+fn what_was_sent_by_hand_is_settled_once_it_is_accepted() {
+    let world = World::new("");
+    world.set("set", "  assets: [a]");
+    world.sends(0);
+    let url = format!("{ROOT}/by-hand");
+    let asked = ["invalidate", "--url", &url];
+    world.sandbox.poison(&url, true);
+    world.ends(4, &asked);
+    let said = world.ends(0, &["status"]);
+    assert!(said.contains("fresh at 1 of 2 targets"), "{said}");
+    world
+        .sandbox
+        .set_faults(freshen::sandbox::Faults::default());
+    world.ends(0, &asked);
+    let said = world.ends(0, &["status"]);
+    assert!(said.contains("fresh at 2 of 2 targets"), "{said}");
+}
+
+#[test]
 fn answers_go_to_where_results_go_in_the_format_that_was_asked_for() {
     let world = World::new("");
     world.set("set", "  limits: { maxUrls: 1 }\n  assets: [a, b]");
