@@ -333,8 +333,8 @@ fn repeats(declared: &Declared, store: &Store) -> Result<Vec<RepeatsDocument>, S
 fn vain_approval(id: &str) -> Problem {
     let message = format!("no plan `{id}` waits for approval, so `--approve` let nothing through");
     Problem::error("vain-approval", None, message).hint(
-        "`freshen plan` names those that wait; a plan is another one once anything in it has changed, \
-         and so is one that was shown before there was a state",
+        "`freshen plan` names those that wait; a plan is another one once anything in it has changed; \
+         ids shown before there was a state do not hold afterwards",
     )
 }
 

@@ -20,10 +20,12 @@ pub fn history(
     let filter = HistoryFilter {
         set: set.map(str::to_owned),
         before: None,
-        at_most,
+        // One more tells whether there are older ones.
+        at_most: at_most.saturating_add(1),
     };
-    let batches = records.history(&filter)?;
-    let is_cut = batches.len() as u64 >= u64::from(at_most);
+    let mut batches = records.history(&filter)?;
+    let is_cut = batches.len() as u64 > u64::from(at_most);
+    batches.truncate(at_most as usize);
     let oldest = batches.last().filter(|_| is_cut);
     let since_ms = oldest.map_or(i64::MIN, |oldest| oldest.opened_ms);
     let requests = requests(records, set, since_ms, at_most)?;

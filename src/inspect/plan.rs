@@ -53,14 +53,10 @@ pub fn plan(
         let urls = declared.cdns.get(name).map(|cdn| behind(cdn, in_full));
         CdnCost::of(name, estimate, urls.unwrap_or(estimate.items))
     });
-    let open = records.map(Records::open_batches).transpose()?;
-    let under_way = open
-        .iter()
-        .flatten()
-        .map(|open| open.batch.items.len() as u64);
+    let under_way = records.map(Records::items_under_way).transpose()?;
     let context = Context {
         cost: Cost::of(&estimates),
-        under_way: under_way.sum(),
+        under_way: under_way.unwrap_or(0),
         cdns: costs.collect(),
         urls: urls(declared, options, in_full),
         problems,

@@ -156,21 +156,23 @@ fn invalidate(
     Ok(waits.told())
 }
 
-/// Answers the requests whose undeclared URLs have all been accepted or refused.
+/// Answers the requests whose undeclared URLs have all been accepted or refused, and
+/// settles their ledgers: no later plan has them.
 pub fn finish_adhoc(
     declared: &Declared,
     store: &mut Store,
     left: &Plan,
     now_ms: i64,
 ) -> Result<(), Error> {
-    let open: BTreeSet<&str> = left
-        .sets
-        .iter()
-        .filter(|set| set.set == ADHOC)
+    let sets = left.sets.iter().filter(|set| set.set == ADHOC);
+    let (done, open): (Vec<_>, Vec<_>) = sets
         .flat_map(|set| &set.targets)
-        .filter(|target| !target.is_fresh())
-        .map(|target| target.cdn.as_str())
-        .collect();
+        .partition(|target| target.is_fresh());
+    let done: Vec<LedgerId> = done.iter().filter_map(|target| target.ledger).collect();
+    if !done.is_empty() {
+        store.settle(&done)?;
+    }
+    let open: BTreeSet<&str> = open.iter().map(|target| target.cdn.as_str()).collect();
     for request in store.requests(true)? {
         if let Ok(Ask::Adhoc { cdn, urls }) = Ask::of(&request)
             && let Some(cdn) = declared.cdns.get(&cdn)

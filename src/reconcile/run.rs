@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::asks::ADHOC;
 use super::inbox::{self, Inbox};
 use super::planning::{self, BootstrapChoice, Planned};
 use super::{Error, Options, Outcome, PlannedTarget, Tools};
@@ -339,21 +338,19 @@ impl<'a> Run<'a> {
         let left = std::mem::take(&mut self.outcome.left);
         self.finish_adhoc(&left)?;
         self.outcome.left = left;
-        // A run over what was asked for has not looked at the rest of declared sets.
-        let only_forced = self.options.planning.only_forced;
+        // A run over what was asked for has not looked at the rest.
+        if self.options.planning.only_forced {
+            return Ok(());
+        }
         let is_settled = |set: &&SetPlan| {
             let is_done =
                 |target: &TargetPlan| target.is_fresh() && target.refused == 0 && target.held == 0;
-            let is_whole = !only_forced || set.set == ADHOC;
-            is_whole && !self.outcome.partial.contains(&set.set) && set.targets.iter().all(is_done)
+            !self.outcome.partial.contains(&set.set) && set.targets.iter().all(is_done)
         };
         let settled: Vec<&SetPlan> = self.outcome.left.sets.iter().filter(is_settled).collect();
         let names: BTreeSet<String> = settled.iter().map(|set| set.set.clone()).collect();
         let targets = settled.iter().flat_map(|set| &set.targets);
         let ledgers: Vec<LedgerId> = targets.filter_map(|target| target.ledger).collect();
-        if only_forced {
-            return Ok(self.store.settle(&ledgers)?);
-        }
         let failed = std::mem::take(&mut self.outcome.failed);
         let partial = std::mem::take(&mut self.outcome.partial);
         // In this order: inputs that change unsettle what they change.

@@ -38,8 +38,8 @@ pub struct PlanDocument {
     pub refused: u64,
     /// Items that are not sent because an inner tier refused them.
     pub held_back: u64,
-    /// Items of batches whose outcome is not recorded: still sent by another process, or
-    /// cut off with it and then sent again.
+    /// Items of batches whose outcome is not recorded: another process has them under
+    /// way, or was cut off with them, and the next run looks after them.
     pub under_way: u64,
     /// Whether anything waits for an approval.
     pub is_blocked: bool,

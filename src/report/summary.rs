@@ -9,8 +9,8 @@ use super::reconcile::Reconciled;
 use crate::plan::Plan;
 use crate::reconcile::estimate::Prospect;
 
-/// What is sent, what waits, and what is not sent whatever is approved; then what was
-/// sent without an answer so far, which is no part of the plan.
+/// What is sent, what waits, and what is not sent whatever is approved; then what is
+/// under way without an answer so far, which is no part of the plan.
 pub(super) fn of_plan(plan: &Plan, context: &Context) -> String {
     let mut text = of_items(plan, context);
     if context.under_way > 0 {
@@ -18,7 +18,7 @@ pub(super) fn of_plan(plan: &Plan, context: &Context) -> String {
         text.extend([
             " Under way: ",
             &under_way,
-            ", sent again if whoever sent them is gone.",
+            "; the next run looks after them if whoever sent them is gone.",
         ]);
     }
     text

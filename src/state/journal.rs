@@ -118,6 +118,13 @@ impl Records {
 }
 
 impl Records {
+    /// Items in batches that nobody has closed.
+    pub fn items_under_way(&self) -> Result<u64> {
+        let sql = "SELECT coalesce(sum(count), 0) FROM batch WHERE closed_ms IS NULL";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
     /// By ledger: when its last acceptance has settled, in milliseconds since
     /// the epoch.
     pub fn gates(&self) -> Result<BTreeMap<LedgerId, i64>> {

@@ -32,8 +32,9 @@ use crate::state::{StateError, Step, Store};
 /// How often requests of other processes are looked for.
 pub(super) const INBOX_MS: i64 = 500;
 
-/// Transactions that the free calls of a lane begin with, about: the first are on their
-/// way while the next are cut, and one that is free alone waits for no others.
+/// One in so many of a lane's free calls begins with a transaction, and no more than so
+/// many: the first are on their way while the next are cut, and a call that is free
+/// alone waits for no others.
 const FILLED_IN: usize = 4;
 
 /// Drives lanes.
@@ -259,7 +260,8 @@ impl Submitter {
     ) -> Option<i64> {
         let outbound = &mut self.outbound[at];
         let target = outbound.target;
-        let at_once = outbound.lane.free().div_ceil(FILLED_IN).max(1);
+        let free = outbound.lane.free();
+        let at_once = free.div_ceil(FILLED_IN).clamp(1, FILLED_IN);
         for _ in 0..at_once {
             match outbound.lane.next(now_ms) {
                 Next::LookUp => departing.push((target, Errand::LookUp)),

@@ -59,7 +59,7 @@ fn what_was_under_way_at_a_crash_is_told_by_the_plan() {
         let plan = world.ends(0, &["plan"]);
         assert!(plan.contains(text), "{plan}");
     };
-    told("nothing more to send. Under way: 2 URLs, sent again if whoever sent them is gone.");
+    told("nothing more to send. Under way: 2 URLs; the next run looks after them if");
     world.set("set", "  assets: [a, b, c, d]");
     told("Plan: 1 URL to send in 1 call, at once at the declared rate. Under way: 2 URLs");
     let json = world.ends(0, &["plan", "--output", "json"]);
