@@ -36,7 +36,7 @@ Exit codes, the first that holds:
  130  told twice to stop
    1  nothing could be judged or done
    4  something is invalid, failed, refused, held or unfinished
-   3  something is blocked: it waits for an approval
+   3  something is blocked: it waits for an approval, or for manifests that are gone
    2  there are changes (plan --detailed-exitcode only)
    0  all is well";
 

@@ -93,8 +93,9 @@ pub struct BatchDocument {
     pub verification: Option<VerificationDocument>,
 }
 
-/// The report on `batches`, beside older ones where `is_cut`, to targets with these `names`, and on `requests`,
-/// latest first, with waits that lapsed; `probes` are what was looked at of the batches.
+/// The report on `batches`, beside older ones where `is_cut`, to targets with these
+/// `names`, and on `requests`, latest first, with waits that lapsed; `probes` are what
+/// was looked at of the batches.
 pub fn report(
     (batches, is_cut): (&[BatchRecord], bool),
     (requests, lapses): (&[Request], &[Lapse]),
